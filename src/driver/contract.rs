@@ -1,0 +1,190 @@
+//! What a worker may ask of the kernel and what it is told.
+//!
+//! Everything is asked with a [`Sock`] (the driver's name of a socket) and a [`ConnId`] (the
+//! worker's name of a connection), and comes back as a [`Completion`] that carries the `ConnId`.
+//! No pointer and no buffer of the worker outlives the call it was given to: [`Driver::send`]
+//! returns only after the kernel has taken or refused every byte.
+
+use std::net::SocketAddr;
+
+/// Two clocks read once per turn.
+///
+/// `mono_ms` never goes back (CLOCK_MONOTONIC, milliseconds since an arbitrary start);
+/// `unix_ms` is the wall clock (milliseconds since 1970, for `exp`, `since`, timestamps).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Monotonic milliseconds.
+    pub mono_ms: u64,
+    /// Wall-clock milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
+/// The driver's name of an accepted socket: which ring of the worker, which descriptor in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sock(pub u32);
+
+/// The worker's name of a connection: slab slot and its generation.
+///
+/// A reused slot has another generation, so a stale completion is recognised. Only the low 24
+/// bits of `generation` travel through the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnId {
+    /// Slot in the worker's slab.
+    pub slot: u32,
+    /// Generation of that slot, 24 bits.
+    pub generation: u32,
+}
+
+impl ConnId {
+    /// Bits of `generation` that are kept in `user_data`.
+    pub const GENERATION_MASK: u32 = 0x00ff_ffff;
+}
+
+/// Bytes for one connection, to be sent in this enter.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub sock: Sock,
+    /// Echoed in [`Completion::Sent`] when the send was short or failed.
+    pub token: u32,
+    /// What. Never empty.
+    pub bytes: &'a [u8],
+}
+
+/// A filled buffer of the driver's shared receive group. Give it back with [`Driver::recycle`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Ring of the worker the buffer belongs to.
+    pub ring: u8,
+    /// Buffer id in that ring's group.
+    pub buffer: u16,
+    /// Bytes received; never 0 (an end of input is [`Completion::ReceiveEnded`]).
+    pub len: u32,
+}
+
+/// Which half of a socket to shut, see shutdown(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shut {
+    /// No more sends: the peer reads what is queued, then end of file.
+    Write,
+    /// Both: also completes an armed receive and fires an armed hang-up watch.
+    Both,
+}
+
+/// What the kernel tells a worker. Errors are positive errno values.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// A connection was accepted on `listener` (index as given at start).
+    Accepted {
+        /// The new socket.
+        sock: Sock,
+        /// Address of the other end.
+        peer: SocketAddr,
+        /// Which listener.
+        listener: u8,
+    },
+    /// Accepting on `listener` failed (EMFILE, ENFILE, ENOBUFS, ENOMEM ...). The driver has
+    /// already paused accepts there and takes them up again by itself after a back-off.
+    AcceptFailed {
+        /// Which listener.
+        listener: u8,
+        /// Positive errno.
+        errno: i32,
+    },
+    /// Input arrived. The receive is no longer armed.
+    Received {
+        /// For whom.
+        id: ConnId,
+        /// Where it lies; recycle it even when the connection is gone.
+        data: Received,
+    },
+    /// End of input (`errno` 0) or a receive error. The receive is no longer armed.
+    ReceiveEnded {
+        /// For whom.
+        id: ConnId,
+        /// Positive errno, 0 at end of file.
+        errno: i32,
+    },
+    /// A send was short or failed: healthy sends say nothing.
+    Sent {
+        /// [`Outgoing::token`].
+        token: u32,
+        /// Bytes taken (fewer than given, maybe 0 with a full buffer) or a positive errno.
+        result: Result<usize, i32>,
+    },
+    /// [`Driver::watch_writable`] fired (room in the send buffer, or an error state).
+    Writable {
+        /// For whom.
+        id: ConnId,
+    },
+    /// [`Driver::watch_hangup`] fired: FIN, RST, or our own [`Shut::Both`].
+    HungUp {
+        /// For whom.
+        id: ConnId,
+    },
+    /// The socket is closed and its descriptor free again.
+    Closed {
+        /// For whom.
+        id: ConnId,
+    },
+    /// Another core (or the control half) rang.
+    Doorbell,
+}
+
+/// The kernel as one worker sees it.
+///
+/// Rules that the worker keeps and a simulated driver checks: at most one [`Outgoing`] per socket
+/// in one [`Driver::send`]; at most one armed receive, one hang-up watch per life and one
+/// writable watch per socket; [`Driver::close`] only when nothing of that socket is armed.
+pub trait Driver {
+    /// Reads both clocks.
+    fn now(&mut self) -> Now;
+
+    /// Most connections this driver can hold at once.
+    fn capacity(&self) -> usize;
+
+    /// Says how many more connections the worker has room for; the driver keeps no more accepts in
+    /// flight than that. 0 stops accepting; it is called again whenever the number changes much.
+    fn accept_room(&mut self, room: usize);
+
+    /// Stops accepting for good (drain): in-flight accepts are cancelled, connections that were
+    /// accepted meanwhile still arrive as [`Completion::Accepted`], waiting ones in the backlog
+    /// are taken and delivered too, then the listeners are closed.
+    fn stop_accepting(&mut self);
+
+    /// Arms one receive through the shared buffer group.
+    fn receive(&mut self, sock: Sock, id: ConnId);
+
+    /// The bytes of a filled buffer.
+    fn received(&self, data: &Received) -> &[u8];
+
+    /// Gives a buffer back to its group.
+    fn recycle(&mut self, data: Received);
+
+    /// Sends each item without waiting, in one or more enters, and returns when the kernel holds
+    /// no pointer to any of them. Short and failed sends appear as [`Completion::Sent`] in the
+    /// next [`Driver::completions`]; other completions may appear there too.
+    fn send<'a>(&mut self, batch: &mut dyn Iterator<Item = Outgoing<'a>>);
+
+    /// One-shot: tells when the send buffer has room again.
+    fn watch_writable(&mut self, sock: Sock, id: ConnId);
+
+    /// One-shot, once per connection life: tells when the peer closes.
+    fn watch_hangup(&mut self, sock: Sock, id: ConnId);
+
+    /// shutdown(2). No completion of its own; armed operations complete by it.
+    fn shutdown(&mut self, sock: Sock, how: Shut);
+
+    /// Closes the socket; answered by [`Completion::Closed`].
+    fn close(&mut self, sock: Sock, id: ConnId);
+
+    /// Wakes worker `worker` if it sleeps. Cheap to call twice.
+    fn ring(&mut self, worker: usize);
+
+    /// Submits what is queued and, when `wait_until_mono_ms` is given, sleeps until one completion
+    /// is there or that moment has come; then collects all that is ready.
+    fn enter(&mut self, wait_until_mono_ms: Option<u64>);
+
+    /// Moves collected completions to the end of `out`.
+    fn completions(&mut self, out: &mut Vec<Completion>);
+}

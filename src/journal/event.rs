@@ -1,0 +1,65 @@
+//! Events on their way into the journal and in it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::proto::sse::{EventId, Frame};
+
+/// A channel's name with its hash, computed once.
+///
+/// Users, tenants and the broadcast are channels too: `user:42`, `tenant:t1`, `broadcast`.
+#[derive(Debug, Clone)]
+pub struct ChannelKey {
+    /// Hash of the name, the same for every room of this process.
+    pub hash: u64,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl PartialEq for ChannelKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.name == other.name
+    }
+}
+
+impl Eq for ChannelKey {}
+
+/// An event ready to be appended: encoded, not yet in the order.
+#[derive(Debug)]
+pub struct Draft {
+    /// The encoded block, its id still blank.
+    pub frame: Frame,
+    /// Channels it goes to, each once. Never empty.
+    pub targets: SmallVec<[ChannelKey; 1]>,
+    /// For `conflate` and `latest`: which earlier events it supersedes.
+    pub key: Option<Box<str>>,
+    /// Not replayed after so many milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// False: never replayed to a reconnect; kept only as long as a connected laggard may need it.
+    pub store: bool,
+    /// Publisher scope and the publisher's own key: a second append with both equal answers with
+    /// the first id.
+    pub idempotency: Option<(u64, Box<str>)>,
+    /// Append only if this is the channel's last id (one target).
+    pub expected: Option<EventId>,
+}
+
+/// An event in the order. Shared by reference by every reader; never changed.
+#[derive(Debug)]
+pub struct Event {
+    /// Its place in the order, the number in its id.
+    pub seq: u64,
+    /// Wall-clock milliseconds at append.
+    pub unix_ms: u64,
+    /// Wall-clock millisecond after which it is not replayed; `u64::MAX` for never.
+    pub expires_unix_ms: u64,
+    /// The stamped block.
+    pub frame: Frame,
+    /// Channels it goes to.
+    pub targets: SmallVec<[ChannelKey; 1]>,
+    /// Superseding key.
+    pub key: Option<Box<str>>,
+    /// May be replayed to a reconnect.
+    pub store: bool,
+}
