@@ -30,4 +30,4 @@ pub mod hub;
 pub mod journal;
 pub mod obs;
 pub mod proto;
-pub mod worker;
+//pub mod worker;

@@ -1,9 +1,16 @@
 //! The kernel and the other cores, behind one contract.
 //!
-//! [`contract`] says what a worker may ask and what it is told. `uring` answers with the real
+//! [`contract`] says what a worker may ask and what it is told. [`uring`] answers with the real
 //! kernel, `sim` with a seeded one. All `unsafe` of this room lives in [`sys`].
 
+mod accept;
 pub mod contract;
+pub mod doorbell;
+pub mod probe;
 pub mod sys;
+pub mod uring;
+mod user_data;
 
-pub use contract::{Completion, ConnId, Driver, Now, Outgoing, Received, Sock};
+pub use contract::{Completion, ConnId, Driver, Now, Outgoing, Received, Shut, Sock};
+pub use doorbell::{ControlBell, Doorbells};
+pub use uring::{UringDriver, UringSettings};

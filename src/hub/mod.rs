@@ -1,1 +1,15 @@
-//! Room to be furnished.
+//! The subscribers of one core: who is linked to which topic, and what each topic still owes.
+//!
+//! Pure: no I/O, and time is an argument. A *topic* is what a stream can be linked to on this
+//! core: a channel (users and tenants are channels), a pattern, or the broadcast, to which every
+//! stream belongs without a link.
+
+mod links;
+mod patterns;
+mod stripes;
+mod topic;
+mod topics;
+
+pub use stripes::Stripes;
+pub use topic::{Pending, Topic, TopicName, Walk};
+pub use topics::{Hub, TopicId};

@@ -46,7 +46,7 @@ pub struct Draft {
 }
 
 /// An event in the order. Shared by reference by every reader; never changed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Event {
     /// Its place in the order, the number in its id.
     pub seq: u64,
@@ -62,4 +62,12 @@ pub struct Event {
     pub key: Option<Box<str>>,
     /// May be replayed to a reconnect.
     pub store: bool,
+}
+
+impl Event {
+    /// Bytes it is counted with while it is in flight: its block and its own record.
+    #[must_use]
+    pub fn ring_bytes(&self) -> u64 {
+        (self.frame.size() + size_of::<Self>()) as u64
+    }
 }

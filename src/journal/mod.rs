@@ -1,5 +1,21 @@
 //! The one order of events and the histories.
 
+mod append;
 pub mod event;
+mod namespace;
+mod parked;
+mod recent;
+mod ring;
+mod store;
+mod wake;
 
+pub use append::{Appended, Journal, JournalSettings, Refused, Unpublished};
 pub use event::{ChannelKey, Draft, Event};
+pub use namespace::{Mode, Namespace, Namespaces, Overflow};
+pub use parked::{Parked, Ticket};
+pub use ring::Reader;
+pub use store::{Purpose, Span, StoreSettings};
+pub use wake::Wakes;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,174 @@
+//! The index: from a channel to its topic, from a topic to its members, and back.
+
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::links::{Link, LinkTable, Links};
+use super::patterns::PatternIndex;
+use super::topic::{Member, Topic, TopicName};
+use crate::journal::ChannelKey;
+use crate::proto::channel::Pattern;
+
+/// Names a topic of this core while it has members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub u32);
+
+/// The subscribers of one core.
+#[derive(Debug)]
+pub struct Hub {
+    topics: Slab<Topic>,
+    channels: HashTable<TopicId>,
+    patterns: PatternIndex,
+    links: LinkTable,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let mut topics = Slab::new();
+        topics.insert(Topic::new(TopicName::Broadcast));
+        Self {
+            topics,
+            channels: HashTable::new(),
+            patterns: PatternIndex::default(),
+            links: LinkTable::default(),
+        }
+    }
+}
+
+fn hash_of(topics: &Slab<Topic>, id: TopicId) -> u64 {
+    match topics.get(id.0 as usize).map(|topic| &topic.name) {
+        Some(TopicName::Channel(key)) => key.hash,
+        _ => 0,
+    }
+}
+
+fn is_channel(topics: &Slab<Topic>, id: TopicId, key: &ChannelKey) -> bool {
+    topics
+        .get(id.0 as usize)
+        .is_some_and(|topic| matches!(&topic.name, TopicName::Channel(known) if known == key))
+}
+
+impl Hub {
+    /// The topic every stream belongs to.
+    pub const BROADCAST: TopicId = TopicId(0);
+
+    /// A topic by its id.
+    #[must_use]
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(id.0 as usize)
+    }
+
+    /// A topic by its id, to change what it owes.
+    pub fn topic_mut(&mut self, id: TopicId) -> Option<&mut Topic> {
+        self.topics.get_mut(id.0 as usize)
+    }
+
+    /// Topics with members, the broadcast included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Nobody is linked to anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.topics.len() == 1
+    }
+
+    /// The topic of a channel, if a stream of this core is linked to it.
+    #[must_use]
+    pub fn find_channel(&self, key: &ChannelKey) -> Option<TopicId> {
+        self.channels.find(key.hash, |id| is_channel(&self.topics, *id, key)).copied()
+    }
+
+    /// All patterns of this core that match `name`.
+    pub fn matching_patterns(&self, name: &str, out: &mut SmallVec<[TopicId; 8]>) {
+        self.patterns.matching(name, out);
+    }
+
+    /// Links a stream to a channel. Linking twice is the caller's error.
+    pub fn link_channel(&mut self, slot: u32, key: &ChannelKey) -> TopicId {
+        let id = self.find_channel(key).unwrap_or_else(|| {
+            let id = self.add(TopicName::Channel(key.clone()));
+            let topics = &self.topics;
+            self.channels.insert_unique(key.hash, id, |other| hash_of(topics, *other));
+            id
+        });
+        self.link(slot, id);
+        id
+    }
+
+    /// Links a stream to a pattern.
+    pub fn link_pattern(&mut self, slot: u32, pattern: &Pattern) -> TopicId {
+        let id = self.patterns.find(pattern).unwrap_or_else(|| {
+            let id = self.add(TopicName::Pattern(pattern.clone()));
+            self.patterns.insert(pattern.clone(), id);
+            id
+        });
+        self.link(slot, id);
+        id
+    }
+
+    /// Topics a stream is linked to, in the order of linking; the broadcast is not listed.
+    pub fn topics_of(&self, slot: u32) -> impl ExactSizeIterator<Item = TopicId> + '_ {
+        self.links.get(slot).iter().map(|link| link.topic)
+    }
+
+    /// Takes a stream out of all its topics; a topic left without members goes, and what it owed
+    /// with it. `left` hears the name of each topic left.
+    pub fn unlink(&mut self, slot: u32, mut left: impl FnMut(&TopicName)) {
+        for link in self.links.take(slot) {
+            if let Some(topic) = self.topics.get(link.topic.0 as usize) {
+                left(&topic.name);
+            }
+            self.leave(link);
+        }
+    }
+
+    fn add(&mut self, name: TopicName) -> TopicId {
+        // Streams are counted in u32 slots and each new topic has at least one.
+        TopicId(u32::try_from(self.topics.insert(Topic::new(name))).unwrap_or(u32::MAX))
+    }
+
+    fn link(&mut self, slot: u32, id: TopicId) {
+        let Some(topic) = self.topics.get_mut(id.0 as usize) else { return };
+        let links: &mut Links = self.links.get_mut(slot);
+        let (link, index) = (links.len(), topic.members.len());
+        topic.members.push(Member { slot, link: u32::try_from(link).unwrap_or(u32::MAX) });
+        links.push(Link { topic: id, index: u32::try_from(index).unwrap_or(u32::MAX) });
+    }
+
+    /// Removes one member by swapping the last one into its place.
+    fn leave(&mut self, link: Link) {
+        let Some(topic) = self.topics.get_mut(link.topic.0 as usize) else { return };
+        topic.members.swap_remove(link.index as usize);
+        if let Some(walk) = &mut topic.walk {
+            walk.cursor = walk.cursor.min(topic.members.len());
+        }
+        if let Some(moved) = topic.members.get(link.index as usize) {
+            if let Some(other) = self.links.get_mut(moved.slot).get_mut(moved.link as usize) {
+                other.index = link.index;
+            }
+        }
+        if topic.members.is_empty() {
+            self.drop_topic(link.topic);
+        }
+    }
+
+    fn drop_topic(&mut self, id: TopicId) {
+        let topic = self.topics.remove(id.0 as usize);
+        match &topic.name {
+            TopicName::Channel(key) => {
+                if let Ok(entry) = self.channels.find_entry(key.hash, |known| *known == id) {
+                    entry.remove();
+                }
+            }
+            TopicName::Pattern(pattern) => self.patterns.remove(pattern),
+            TopicName::Broadcast => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! One shard of the store: its channels, its tombstones, its idempotency keys.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::channel::Channel;
+use crate::journal::event::{ChannelKey, Event};
+use crate::journal::namespace::Namespaces;
+
+/// What is remembered of a dropped channel, so that a later resume is told of its hole.
+#[derive(Debug, Clone, Copy)]
+struct Tombstone {
+    /// Nothing at or below this id can be had any more.
+    floor: u64,
+    until_ms: u64,
+}
+
+/// A publisher's scope and its own key.
+type Idempotency = (u64, Box<str>);
+
+/// Bounds of the side tables of a shard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShardBounds {
+    pub(super) tombstones: usize,
+    pub(super) tombstone_age_ms: u64,
+    pub(super) keys: usize,
+    pub(super) key_age_ms: u64,
+    pub(super) channels: usize,
+    pub(super) idle_ms: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    channels: HashTable<Channel>,
+    tombstones: HashMap<u64, Tombstone>,
+    tombstone_order: VecDeque<(u64, u64)>,
+    /// Floor of channels nobody remembers.
+    floor: u64,
+    keys: HashMap<Idempotency, u64>,
+    key_order: VecDeque<(u64, Idempotency)>,
+    sweep_at: usize,
+}
+
+impl Shard {
+    pub(super) fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(super) fn get(&self, key: &ChannelKey) -> Option<&Channel> {
+        self.channels.find(key.hash, |channel| channel.key == *key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &ChannelKey) -> Option<&mut Channel> {
+        self.channels.find_mut(key.hash, |channel| channel.key == *key)
+    }
+
+    /// Floor that a channel begins with: its tombstone's, or that of all forgotten ones.
+    pub(super) fn floor_of(&self, key: &ChannelKey) -> u64 {
+        self.tombstones.get(&key.hash).map_or(self.floor, |stone| stone.floor)
+    }
+
+    /// The channel, made on first use.
+    pub(super) fn get_or_insert(
+        &mut self,
+        key: &ChannelKey,
+        namespaces: &Namespaces,
+        now_ms: u64,
+    ) -> &mut Channel {
+        if self.get(key).is_none() {
+            let floor = self.floor_of(key);
+            let channel = Channel::new(key.clone(), namespaces.index_of(&key.name), floor, now_ms);
+            self.channels.insert_unique(key.hash, channel, |other| other.key.hash);
+        }
+        let entry = self.channels.entry(
+            key.hash,
+            |channel| channel.key == *key,
+            |channel| channel.key.hash,
+        );
+        entry
+            .or_insert_with(|| Channel::new(key.clone(), namespaces.index_of(&key.name), 0, now_ms))
+            .into_mut()
+    }
+
+    pub(super) fn has_room_for(&self, key: &ChannelKey, bounds: &ShardBounds) -> bool {
+        self.channels.len() < bounds.channels || self.get(key).is_some()
+    }
+
+    pub(super) fn find_key(&self, key: &Idempotency) -> Option<u64> {
+        self.keys.get(key).copied()
+    }
+
+    pub(super) fn remember_key(
+        &mut self,
+        key: Idempotency,
+        seq: u64,
+        now_ms: u64,
+        bounds: &ShardBounds,
+    ) {
+        while self.keys.len() >= bounds.keys {
+            let Some((_, old)) = self.key_order.pop_front() else { break };
+            self.keys.remove(&old);
+        }
+        self.key_order.push_back((now_ms, key.clone()));
+        self.keys.insert(key, seq);
+    }
+
+    /// Ages histories, drops idle channels (leaving tombstones), forgets old keys and stones.
+    /// Returns the bytes freed.
+    pub(super) fn sweep(
+        &mut self,
+        now_ms: u64,
+        unix_ms: u64,
+        namespaces: &Namespaces,
+        bounds: &ShardBounds,
+        leave_tombstones: bool,
+    ) -> usize {
+        let mut freed = 0;
+        let mut dropped = Vec::new();
+        self.channels.retain(|channel| {
+            freed += channel.trim(namespaces.get(channel.namespace), unix_ms);
+            let idle = now_ms.saturating_sub(channel.used_at_ms) >= bounds.idle_ms;
+            let keep = channel.subscribers > 0 || !idle;
+            if !keep {
+                freed += channel.window_bytes;
+                dropped.push((channel.key.hash, channel.last_seq.max(channel.resume_floor)));
+            }
+            keep
+        });
+        for (hash, floor) in dropped.into_iter().filter(|_| leave_tombstones) {
+            self.bury(hash, floor, now_ms, bounds);
+        }
+        while self.tombstone_order.front().is_some_and(|(until_ms, _)| *until_ms <= now_ms) {
+            self.forget_oldest_tombstone();
+        }
+        while self.key_order.front().is_some_and(|(at, _)| now_ms - at >= bounds.key_age_ms) {
+            let Some((_, key)) = self.key_order.pop_front() else { break };
+            self.keys.remove(&key);
+        }
+        self.sweep_at += 1;
+        freed
+    }
+
+    fn bury(&mut self, hash: u64, floor: u64, now_ms: u64, bounds: &ShardBounds) {
+        let until_ms = now_ms + bounds.tombstone_age_ms;
+        self.tombstones.insert(hash, Tombstone { floor, until_ms });
+        self.tombstone_order.push_back((until_ms, hash));
+        while self.tombstones.len() > bounds.tombstones {
+            self.forget_oldest_tombstone();
+        }
+    }
+
+    /// Forgetting makes every unknown channel's floor rise: a hole is announced rather too often
+    /// than never.
+    fn forget_oldest_tombstone(&mut self) {
+        let Some((until_ms, hash)) = self.tombstone_order.pop_front() else { return };
+        if self.tombstones.get(&hash).is_some_and(|stone| stone.until_ms == until_ms) {
+            if let Some(stone) = self.tombstones.remove(&hash) {
+                self.floor = self.floor.max(stone.floor);
+            }
+        }
+    }
+
+    /// Makes room for one more event, so that pushing it cannot allocate.
+    pub(super) fn reserve(channel: &mut Channel) {
+        channel.window.reserve(1);
+    }
+
+    pub(super) fn push(
+        channel: &mut Channel,
+        event: Arc<Event>,
+        namespaces: &Namespaces,
+        now_ms: u64,
+    ) -> (usize, usize) {
+        let unix_ms = event.unix_ms;
+        let added = event.frame.size();
+        channel.used_at_ms = now_ms;
+        channel.push(event);
+        (added, channel.trim(namespaces.get(channel.namespace), unix_ms))
+    }
+}

@@ -1,0 +1,45 @@
+//! Makers of events for tests.
+
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use super::event::{ChannelKey, Draft, Event};
+use crate::proto::sse::{Epoch, Frame};
+
+pub(crate) fn key(name: &str) -> ChannelKey {
+    let hash =
+        name.bytes().fold(7_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    ChannelKey { hash: hash ^ (hash << 32), name: name.into() }
+}
+
+pub(crate) fn draft(channel: &str, data: &str) -> Draft {
+    Draft {
+        frame: Frame::encode(None, data, None),
+        targets: smallvec![key(channel)],
+        key: None,
+        ttl_ms: None,
+        store: true,
+        idempotency: None,
+        expected: None,
+    }
+}
+
+pub(crate) fn epoch() -> Epoch {
+    Epoch::from_random(42)
+}
+
+pub(crate) fn event(seq: u64, channel: &str, data: &str) -> Arc<Event> {
+    let draft = draft(channel, data);
+    let mut frame = draft.frame;
+    frame.stamp(epoch(), seq);
+    Arc::new(Event {
+        seq,
+        unix_ms: seq,
+        expires_unix_ms: u64::MAX,
+        frame,
+        targets: draft.targets,
+        key: None,
+        store: true,
+    })
+}

@@ -1,0 +1,377 @@
+//! What a publisher asks for.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::channel::{self, NameError, check_name};
+use super::sse::EventId;
+
+/// Longest event name, key and idempotency key, bytes.
+const NAME_MAX: usize = 255;
+
+/// One publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Channels it goes to, each once; users, tenants and the broadcast by their channels.
+    pub channels: Vec<String>,
+    /// The event's name.
+    pub event: Option<String>,
+    /// Its data.
+    pub data: String,
+    /// Superseding key.
+    pub key: Option<String>,
+    /// Not replayed after so many milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// May be replayed to a reconnect.
+    pub store: bool,
+    /// Reconnection time to tell the readers, milliseconds.
+    pub retry: Option<u32>,
+    /// The publisher's own key against double appends.
+    pub idempotency_key: Option<String>,
+    /// Append only if this is the channel's last id.
+    pub expected_id: Option<EventId>,
+}
+
+/// Why a publish was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PublishError {
+    /// No target.
+    #[error("no channel, user or tenant is named")]
+    NoTarget,
+    /// A name that is none.
+    #[error("{0:?} is no channel: {1}")]
+    Channel(String, NameError),
+    /// Event names: 1 to 255 bytes, no line end, no NUL.
+    #[error("the event name is empty, too long, or holds a line end or NUL")]
+    EventName,
+    /// Names of control events.
+    #[error("event names that begin with 'sse.' belong to the server")]
+    EventReserved,
+    /// Not UTF-8.
+    #[error("the data is not UTF-8")]
+    NotUtf8,
+    /// Not JSON, or not an object.
+    #[error("the body is not the JSON it should be: {0}")]
+    Json(String),
+    /// A key the command does not know.
+    #[error("{key:?} is no key of a publish{}", .nearest.map(|n| format!(", did you mean {n:?}?")).unwrap_or_default())]
+    UnknownKey {
+        /// As it was spelled.
+        key: String,
+        /// The nearest known one.
+        nearest: Option<&'static str>,
+    },
+    /// An id of the publisher's own.
+    #[error(
+        "ids are given by the server, because they are the readers' cursor; use idempotency_key"
+    )]
+    OwnId,
+    /// A value of the wrong kind.
+    #[error("the value of {0:?} is not valid")]
+    Value(String),
+    /// `expected_id` is for one channel.
+    #[error("expected_id needs exactly one channel")]
+    ExpectedTargets,
+}
+
+/// Keys of the JSON command served here.
+const KEYS: [&str; 17] = [
+    "retry",
+    "channel",
+    "channels",
+    "canal",
+    "user",
+    "userId",
+    "users",
+    "tenant",
+    "tenantId",
+    "broadcast",
+    "event",
+    "data",
+    "key",
+    "ttl_ms",
+    "store",
+    "idempotency_key",
+    "expected_id",
+];
+
+impl Command {
+    /// An empty command; fill it, then [`Command::check`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            channels: Vec::new(),
+            event: None,
+            data: String::new(),
+            key: None,
+            ttl_ms: None,
+            store: true,
+            retry: None,
+            idempotency_key: None,
+            expected_id: None,
+        }
+    }
+
+    /// Adds a channel.
+    ///
+    /// # Errors
+    /// It is no channel name.
+    pub fn target(&mut self, name: &str) -> Result<(), PublishError> {
+        let bad = |error| PublishError::Channel(name.to_owned(), error);
+        check_name(name).map_err(bad)?;
+        if !self.channels.iter().any(|known| known == name) {
+            self.channels.push(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, subject: &str) -> Result<(), PublishError> {
+        let name = channel::user_channel(subject)
+            .map_err(|error| PublishError::Channel(subject.to_owned(), error))?;
+        self.target(&name)
+    }
+
+    fn tenant(&mut self, tenant: &str) -> Result<(), PublishError> {
+        let name = channel::tenant_channel(tenant)
+            .map_err(|error| PublishError::Channel(tenant.to_owned(), error))?;
+        self.target(&name)
+    }
+
+    /// Takes an option of the query (`msg`, `data` too). Names it does not know are not its own.
+    ///
+    /// # Errors
+    /// A value it cannot take.
+    pub fn option(&mut self, name: &str, value: &str) -> Result<(), PublishError> {
+        let bad = || PublishError::Value(name.to_owned());
+        match name {
+            "channel" | "canal" | "channels" => {
+                for name in value.split(',') {
+                    self.target(name)?;
+                }
+            }
+            "user" | "userId" => self.user(value)?,
+            "tenant" | "tenantId" => self.tenant(value)?,
+            "msg" | "data" => value.clone_into(&mut self.data),
+            "event" => self.event = Some(value.to_owned()),
+            "key" => self.key = Some(value.to_owned()),
+            "ttl_ms" => self.ttl_ms = Some(value.parse().map_err(|_| bad())?),
+            "retry" => self.retry = Some(value.parse().map_err(|_| bad())?),
+            "store" => {
+                self.store = match value {
+                    "true" | "1" => true,
+                    "false" | "0" => false,
+                    _ => return Err(bad()),
+                };
+            }
+            "idempotency_key" => self.idempotency_key = Some(value.to_owned()),
+            "expected_id" => {
+                self.expected_id = Some(EventId::parse(value.as_bytes()).ok_or_else(bad)?);
+            }
+            "id" => return Err(PublishError::OwnId),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads the JSON form into a command that may have options of the query already.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn json(mut self, text: &[u8]) -> Result<Self, PublishError> {
+        let text = std::str::from_utf8(text).map_err(|_| PublishError::NotUtf8)?;
+        let object: std::collections::BTreeMap<String, &RawValue> =
+            serde_json::from_str(text).map_err(|error| PublishError::Json(error.to_string()))?;
+        for (key, raw) in object {
+            if key == "data" {
+                self.data = data_text(raw)?;
+                continue;
+            }
+            let value: Value = serde_json::from_str(raw.get())
+                .map_err(|error| PublishError::Json(error.to_string()))?;
+            self.json_key(&key, &value)?;
+        }
+        Ok(self)
+    }
+
+    fn json_key(&mut self, key: &str, value: &Value) -> Result<(), PublishError> {
+        let bad = || PublishError::Value(key.to_owned());
+        let text = || value.as_str().ok_or_else(bad);
+        // Subjects and tenants may be numbers.
+        let literal = |value: &Value| match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) if number.is_u64() || number.is_i64() => Ok(number.to_string()),
+            _ => Err(bad()),
+        };
+        match key {
+            "channel" | "canal" => self.target(text()?)?,
+            "channels" => {
+                for item in value.as_array().ok_or_else(bad)? {
+                    self.target(item.as_str().ok_or_else(bad)?)?;
+                }
+            }
+            "user" | "userId" => self.user(&literal(value)?)?,
+            "users" => {
+                for item in value.as_array().ok_or_else(bad)? {
+                    self.user(&literal(item)?)?;
+                }
+            }
+            "tenant" | "tenantId" => self.tenant(&literal(value)?)?,
+            "broadcast" => match value.as_bool().ok_or_else(bad)? {
+                true => self.target(channel::BROADCAST)?,
+                false => {}
+            },
+            "store" => self.store = value.as_bool().ok_or_else(bad)?,
+            "ttl_ms" => self.ttl_ms = Some(value.as_u64().ok_or_else(bad)?),
+            "retry" => {
+                let retry = value.as_u64().and_then(|ms| u32::try_from(ms).ok());
+                self.retry = Some(retry.ok_or_else(bad)?);
+            }
+            "event" | "key" | "idempotency_key" | "expected_id" => self.option(key, text()?)?,
+            "id" => return Err(PublishError::OwnId),
+            _ => {
+                return Err(PublishError::UnknownKey {
+                    key: key.to_owned(),
+                    nearest: nearest(key),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The last look before it is appended.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(self) -> Result<Self, PublishError> {
+        if self.channels.is_empty() {
+            return Err(PublishError::NoTarget);
+        }
+        if self.expected_id.is_some() && self.channels.len() != 1 {
+            return Err(PublishError::ExpectedTargets);
+        }
+        if let Some(event) = &self.event {
+            let bad = |b: u8| matches!(b, b'\r' | b'\n' | 0);
+            if event.is_empty() || event.len() > NAME_MAX || event.bytes().any(bad) {
+                return Err(PublishError::EventName);
+            }
+            if event.starts_with("sse.") {
+                return Err(PublishError::EventReserved);
+            }
+        }
+        for (name, value) in [("key", &self.key), ("idempotency_key", &self.idempotency_key)] {
+            if value.as_ref().is_some_and(|text| text.is_empty() || text.len() > NAME_MAX) {
+                return Err(PublishError::Value(name.to_owned()));
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A string verbatim, any other JSON as it was written, without white space between its tokens.
+fn data_text(raw: &RawValue) -> Result<String, PublishError> {
+    let text = raw.get();
+    if text.starts_with('"') {
+        return serde_json::from_str(text).map_err(|error| PublishError::Json(error.to_string()));
+    }
+    let mut out = String::with_capacity(text.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        if quoted || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+/// The known key with the fewest edits, when it is near.
+fn nearest(key: &str) -> Option<&'static str> {
+    let best = KEYS.iter().map(|known| (edits(key, known), *known)).min()?;
+    (best.0 <= 2).then_some(best.1)
+}
+
+/// Levenshtein distance.
+fn edits(one: &str, two: &str) -> usize {
+    let two: Vec<char> = two.chars().collect();
+    let mut row: Vec<usize> = (0..=two.len()).collect();
+    for (i, a) in one.chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in two.iter().enumerate() {
+            let change = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// Splits a JSON array into its elements as they were written.
+///
+/// # Errors
+/// It is no array.
+pub fn batch(text: &[u8]) -> Result<Vec<&RawValue>, PublishError> {
+    let text = std::str::from_utf8(text).map_err(|_| PublishError::NotUtf8)?;
+    serde_json::from_str(text).map_err(|error| PublishError::Json(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Result<Command, PublishError> {
+        Command::new().json(text.as_bytes())?.check()
+    }
+
+    #[test]
+    fn data_is_verbatim_or_compact() {
+        let data =
+            |text: &str| json(&format!("{{\"channel\":\"a\",\"data\":{text}}}")).unwrap().data;
+        assert_eq!(data(r#""plain \n text""#), "plain \n text");
+        assert_eq!(
+            data(r#"{ "a" : 1.0, "b c" : [ 12345678901234567890123, "x \" y" ] }"#),
+            r#"{"a":1.0,"b c":[12345678901234567890123,"x \" y"]}"#
+        );
+        assert_eq!(data("null"), "null");
+    }
+
+    #[test]
+    fn targets_of_all_kinds_each_once() {
+        let command = json(
+            r#"{"channels":["a","b","a"],"user":42,"users":["x","42"],"tenant":"t","broadcast":true}"#,
+        );
+        assert_eq!(
+            command.unwrap().channels,
+            ["broadcast", "a", "b", "tenant:t", "user:42", "user:x"]
+        );
+    }
+
+    #[test]
+    fn wrong_commands_name_what_is_wrong() {
+        let unknown = json(r#"{"chanel":"a"}"#).unwrap_err();
+        assert!(unknown.to_string().contains("\"channel\""), "{unknown}");
+        assert_eq!(json(r#"{"channel":"a","id":"1"}"#), Err(PublishError::OwnId));
+        assert_eq!(json(r#"{"data":"x"}"#), Err(PublishError::NoTarget));
+        assert_eq!(json(r#"{"channel":"a","event":""}"#), Err(PublishError::EventName));
+        assert_eq!(json(r#"{"channel":"a","event":"a\nb"}"#), Err(PublishError::EventName));
+        assert_eq!(json(r#"{"channel":"a","event":"sse.bye"}"#), Err(PublishError::EventReserved));
+        assert!(matches!(json(r#"{"channel":"a b"}"#), Err(PublishError::Channel(..))));
+        assert!(matches!(json("[1]"), Err(PublishError::Json(_))));
+        assert!(matches!(json(r#"{"channel":"a","ttl_ms":-1}"#), Err(PublishError::Value(_))));
+        assert_eq!(
+            json(r#"{"channels":["a","b"],"expected_id":"abcdefgh-1"}"#),
+            Err(PublishError::ExpectedTargets)
+        );
+    }
+}

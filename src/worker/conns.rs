@@ -1,0 +1,222 @@
+//! The slab of this core's connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::parked::PublishJob;
+use super::route::Awaited;
+use crate::auth::Identity;
+use crate::conn::{Armed, Operation, State, Step};
+use crate::driver::{ConnId, Sock};
+use crate::journal::Event;
+use crate::proto::http::{Body, Scan};
+
+/// The part of a frame (or of an answer) that a full send buffer kept back.
+#[derive(Debug)]
+pub(super) enum Half {
+    /// An event and how many of its bytes have left. The only memory a slow reader costs.
+    Event(Arc<Event>, usize),
+    /// Bytes that exist nowhere else, and the stream's position once they have left.
+    Bytes(Box<[u8]>, Option<u64>),
+}
+
+/// How events are written for this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Event stream.
+    Sse,
+    /// One JSON object a line.
+    Ndjson,
+    /// One JSON answer.
+    Poll,
+}
+
+/// What a connection needs while it reads requests; given back when it becomes a stream.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) peer: SocketAddr,
+    /// Input not yet consumed.
+    pub(super) buffer: Vec<u8>,
+    pub(super) scan: Scan,
+    /// The body being read and what it is for.
+    pub(super) body: Option<(Body, Awaited)>,
+    /// Decoded body bytes.
+    pub(super) content: Vec<u8>,
+    /// The head or body must be complete by then, monotonic ms; `u64::MAX` while it is answered.
+    pub(super) deadline_ms: u64,
+    /// A byte of this request has arrived.
+    pub(super) begun: bool,
+    /// The connection ends after this answer.
+    pub(super) close_after: bool,
+    /// The publish that waits for room.
+    pub(super) job: Option<Box<PublishJob>>,
+}
+
+/// What a stream needs beyond its position; none for an anonymous one that is live.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    pub(super) identity: Option<Arc<Identity>>,
+    /// Only these event names.
+    pub(super) events: Option<Box<[Box<str>]>>,
+    /// The join under way.
+    pub(super) join: Option<Join>,
+    /// No `sse.*` events at all, not even gap and bye.
+    pub(super) control_off: bool,
+    /// Also `sse.open`, `sse.caught-up`.
+    pub(super) control_on: bool,
+    /// Waiting long-polls: when to give up, and whether the connection is kept.
+    pub(super) poll_until_ms: u64,
+}
+
+/// A stream that has not yet caught up for the first time.
+#[derive(Debug)]
+pub(super) struct Join {
+    /// Replay ends here; later events are live.
+    pub(super) until_seq: u64,
+    /// Per topic (in link order, then the broadcast) where its replay starts; empty if all start
+    /// at the stream's position.
+    pub(super) starts: Box<[u64]>,
+    /// The id the client asked for, when it could not be honoured, and why.
+    pub(super) gap: Option<(String, crate::proto::sse::GapReason)>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) sock: Sock,
+    pub(super) generation: u32,
+    /// Number of the enter it was last planned in.
+    pub(super) planned: u32,
+    /// When bytes were last handed to the kernel, ms (wrapping).
+    pub(super) sent_at_ms: u32,
+    /// Accept, then begin of the stream, ms (wrapping).
+    pub(super) since_ms: u32,
+    /// Since when it lags, ms (wrapping); only with `behind`.
+    pub(super) behind_since_ms: u32,
+    /// Everything up to this id has been sent.
+    pub(super) position: u64,
+    pub(super) state: State,
+    pub(super) armed: Armed,
+    pub(super) form: Form,
+    /// Not live: catches up from the store, passes skip it.
+    pub(super) behind: bool,
+    /// Stands in the catch-up queue.
+    pub(super) queued: bool,
+    /// Needs its own encoding: another form, or a filter.
+    pub(super) custom: bool,
+    pub(super) half: Option<Box<Half>>,
+    pub(super) request: Option<Box<Request>>,
+    pub(super) extra: Option<Box<Extra>>,
+}
+
+impl Conn {
+    /// Takes a step of the state table. An impossible step is an error of ours: it changes nothing
+    /// and says false.
+    pub(super) fn step(&mut self, step: Step) -> bool {
+        let next = self.state.after(step);
+        debug_assert!(next.is_some(), "{:?} cannot {step:?}", self.state);
+        if let Some(next) = next {
+            self.state = next;
+        }
+        next.is_some()
+    }
+}
+
+/// Connections by slot, generations checked.
+#[derive(Debug)]
+pub(super) struct Conns {
+    slab: Slab<Conn>,
+    next_generation: u32,
+    slots: u32,
+}
+
+impl Conns {
+    pub(super) fn new() -> Self {
+        Self { slab: Slab::new(), next_generation: 1, slots: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// One above the highest slot ever used.
+    pub(super) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    pub(super) fn insert(&mut self, sock: Sock, request: Box<Request>, now_ms: u64) -> ConnId {
+        let generation = self.next_generation;
+        self.next_generation = (generation + 1) & ConnId::GENERATION_MASK;
+        let now_ms = wrap_ms(now_ms);
+        let slot = self.slab.insert(Conn {
+            sock,
+            generation,
+            planned: 0,
+            sent_at_ms: now_ms,
+            since_ms: now_ms,
+            behind_since_ms: 0,
+            position: 0,
+            state: State::Head,
+            armed: Armed::default(),
+            form: Form::Sse,
+            behind: false,
+            queued: false,
+            custom: false,
+            half: None,
+            request: Some(request),
+            extra: None,
+        });
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        self.slots = self.slots.max(slot.saturating_add(1));
+        ConnId { slot, generation }
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) {
+        if self.get(id).is_some() {
+            self.slab.remove(id.slot as usize);
+        }
+    }
+
+    /// The connection `id` names, unless the slot has another owner now.
+    pub(super) fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.slab.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// The owner of a slot, whoever it is.
+    pub(super) fn at_mut(&mut self, slot: u32) -> Option<&mut Conn> {
+        self.slab.get_mut(slot as usize)
+    }
+
+    /// The id of a slot's owner.
+    pub(super) fn id_at(&self, slot: u32) -> Option<ConnId> {
+        let conn = self.slab.get(slot as usize)?;
+        Some(ConnId { slot, generation: conn.generation })
+    }
+
+    pub(super) fn ids(&self) -> Vec<ConnId> {
+        let ids = self.slab.iter().map(|(slot, conn)| ConnId {
+            slot: u32::try_from(slot).unwrap_or(u32::MAX),
+            generation: conn.generation,
+        });
+        ids.collect()
+    }
+
+    /// Notes that the kernel gave an operation back.
+    pub(super) fn disarm(&mut self, id: ConnId, operation: Operation) -> Option<&mut Conn> {
+        let conn = self.get_mut(id)?;
+        conn.armed.remove(operation);
+        Some(conn)
+    }
+}
+
+/// Milliseconds as kept per connection: 32 bits, wrapping after 49 days; only differences count.
+#[expect(clippy::cast_possible_truncation, reason = "wrapping on purpose")]
+pub(super) fn wrap_ms(ms: u64) -> u32 {
+    ms as u32
+}

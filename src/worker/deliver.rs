@@ -1,0 +1,321 @@
+//! From the journal to the members of each topic.
+//!
+//! A topic with few members is walked at once; a large one in parts, between which new entries are
+//! read, so that an event to one user overtakes a broadcast to everybody. A stream that is touched
+//! out of turn is sent *all* it is owed, in order: ids on a stream only rise.
+
+use smallvec::SmallVec;
+
+use super::Worker;
+use super::conns::{Form, wrap_ms};
+use super::outbox::{Origin, Outbox, Plan, Run, SENDS_MAX, SENDS_MAX_SHARED};
+use crate::conn::State;
+use crate::driver::{ConnId, Driver};
+use crate::hub::{Hub, Pending, TopicId};
+use crate::journal::Event;
+use crate::proto::sse::{EventId, write_event_json};
+
+/// Topics with at most so many members are walked before all larger ones.
+const SMALL_MEMBERS_MAX: usize = 64;
+/// Entries read from the journal in one turn.
+const READ_MAX: usize = 2_048;
+/// Bytes of events in one send: coalescing wants a send buffer that holds this.
+pub(super) const RUN_BYTES_MAX: usize = 48 * 1024;
+
+/// Whether a walk came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Walked {
+    Done,
+    /// The outbox is full.
+    More,
+}
+
+impl<D: Driver> Worker<D> {
+    /// Reads new entries and notes in each touched topic what it owes its members.
+    pub(super) fn read_journal(&mut self) {
+        let mut found = SmallVec::new();
+        for _ in 0..READ_MAX {
+            let Some(event) = self.reader.get(self.position) else { break };
+            let len = u32::try_from(event.frame.wire().len()).unwrap_or(u32::MAX);
+            let pending = Pending { position: self.position, seq: event.seq, len };
+            for key in &event.targets {
+                found.clear();
+                if &*key.name == crate::proto::channel::BROADCAST {
+                    found.push(Hub::BROADCAST);
+                } else {
+                    found.extend(self.hub.find_channel(key));
+                    self.hub.matching_patterns(&key.name, &mut found);
+                }
+                for topic in &found {
+                    let members = match *topic {
+                        Hub::BROADCAST => self.streams,
+                        topic => self.hub.topic(topic).map_or(0, |topic| topic.len()),
+                    };
+                    if members > 0 {
+                        owe(&mut self.hub, &mut self.queues, *topic, pending, members);
+                    }
+                }
+            }
+            self.position += 1;
+            self.last_seq = event.seq;
+        }
+    }
+
+    /// Walks the small topics, then the large ones as far as one enter goes.
+    pub(super) fn deliver(&mut self) {
+        while let Some(id) = self.queues.small.pop_front() {
+            while self.walk(id, SENDS_MAX) == Walked::More {
+                self.flush();
+            }
+        }
+        let sends_max = if self.reader.get(self.position).is_some() {
+            SENDS_MAX_SHARED
+        } else {
+            SENDS_MAX
+        };
+        while let Some(id) = self.queues.large.front().copied() {
+            if self.walk(id, sends_max) == Walked::More {
+                return;
+            }
+            // A walk that ended and has more to carry was put at the end of the queue.
+            self.queues.large.pop_front();
+        }
+    }
+
+    /// Walks one topic's members until all are visited or the outbox is full.
+    fn walk(&mut self, id: TopicId, sends_max: usize) -> Walked {
+        let members = if id == Hub::BROADCAST { self.conns.slots() as usize } else { 0 };
+        let Some(topic) = self.hub.topic_mut(id).filter(|topic| topic.queued) else {
+            return Walked::Done;
+        };
+        if topic.walk.is_none() {
+            let members = if id == Hub::BROADCAST { members } else { topic.len() };
+            topic.begin_walk(members, RUN_BYTES_MAX);
+        }
+        let run = topic.walk.map(|walk| {
+            let events = topic.pending.iter().take(walk.events);
+            put_run(&mut self.outbox, events.filter_map(|p| Some((p, &**self.reader.get(p.position)?))))
+        });
+        let Some(run) = run else { return self.leave_queue(id) };
+        loop {
+            if self.outbox.is_full(sends_max) {
+                return Walked::More;
+            }
+            let Some(walk) = self.hub.topic_mut(id).and_then(|topic| topic.walk.as_mut()) else {
+                return Walked::Done;
+            };
+            let Some(cursor) = walk.cursor.checked_sub(1) else { break };
+            walk.cursor = cursor;
+            let slot = if id == Hub::BROADCAST {
+                u32::try_from(cursor).ok()
+            } else {
+                self.hub.topic(id).and_then(|topic| topic.member(cursor))
+            };
+            if let Some(slot) = slot {
+                self.touch(slot, id, &run);
+            }
+        }
+        let members = self.hub.topic(id).map_or(0, |topic| topic.len());
+        if self.hub.topic_mut(id).is_some_and(|topic| topic.end_walk()) {
+            let members = if id == Hub::BROADCAST { self.streams } else { members };
+            self.queues.push(id, members);
+        } else if let Some(topic) = self.hub.topic_mut(id) {
+            topic.queued = false;
+        }
+        Walked::Done
+    }
+
+    fn leave_queue(&mut self, id: TopicId) -> Walked {
+        if let Some(topic) = self.hub.topic_mut(id) {
+            topic.queued = false;
+        }
+        Walked::Done
+    }
+
+    /// Plans what one stream is owed, if it is live and not past this run already.
+    fn touch(&mut self, slot: u32, id: TopicId, run: &Run) {
+        let Some(conn) = self.conns.at_mut(slot) else { return };
+        if conn.behind || !conn.state.is_subscribed() || conn.position >= run.last_seq {
+            return;
+        }
+        if conn.form == Form::Poll || conn.planned == self.outbox.number {
+            return self.fall_behind(slot);
+        }
+        let custom = conn.custom;
+        if custom || !self.owes_only(slot, id) {
+            return self.gather(slot, custom);
+        }
+        let Some(topic) = self.hub.topic(id) else { return };
+        let complete = topic.walk.is_some_and(|walk| walk.events == topic.pending.len());
+        let position = if complete { self.last_seq } else { run.last_seq };
+        let Some(conn) = self.conns.at_mut(slot) else { return };
+        let (bytes, pieces) = self.outbox.suffix(run, conn.position);
+        let plan = Plan {
+            id: ConnId { slot, generation: conn.generation },
+            sock: conn.sock,
+            bytes,
+            pieces,
+            position_before: conn.position,
+            was_behind: false,
+            last: false,
+        };
+        conn.position = position;
+        conn.planned = self.outbox.number;
+        conn.sent_at_ms = wrap_ms(self.now.mono_ms);
+        self.outbox.plan(plan);
+    }
+
+    /// No other topic of this stream owes it anything now.
+    fn owes_only(&self, slot: u32, id: TopicId) -> bool {
+        let owes = |other: TopicId| {
+            other != id && self.hub.topic(other).is_some_and(|topic| !topic.pending.is_empty())
+        };
+        !owes(Hub::BROADCAST) && !self.hub.topics_of(slot).any(owes)
+    }
+
+    /// Plans everything all topics of a stream owe it, merged in order.
+    fn gather(&mut self, slot: u32, custom: bool) {
+        let Some(conn) = self.conns.at_mut(slot) else { return };
+        let (before, form) = (conn.position, conn.form);
+        let mut owed = std::mem::take(&mut self.owed);
+        owed.clear();
+        for id in self.hub.topics_of(slot).chain([Hub::BROADCAST]) {
+            let Some(topic) = self.hub.topic(id) else { continue };
+            let from = topic.pending.partition_point(|pending| pending.seq <= before);
+            owed.extend(topic.pending.iter().skip(from));
+        }
+        owed.sort_unstable_by_key(|pending| pending.position);
+        owed.dedup_by_key(|pending| pending.position);
+        let (start, pieces_start) = self.outbox.mark();
+        let mut position = self.last_seq;
+        let mut cut = false;
+        for pending in &owed {
+            let Some(event) = self.reader.get(pending.position) else { continue };
+            let used = self.outbox.bytes.len() - start;
+            if used > 0 && used + pending.len as usize > RUN_BYTES_MAX {
+                cut = true;
+                break;
+            }
+            position = event.seq;
+            if custom && !self.conns.at_mut(slot).is_some_and(|conn| conn.wants(event)) {
+                continue;
+            }
+            let origin = Origin::Ring(pending.position);
+            put_event(&mut self.outbox, &self.node, form, event, 0, origin);
+        }
+        self.owed = owed;
+        if !cut {
+            position = self.last_seq;
+        }
+        self.plan_gathered(slot, (start, pieces_start), position);
+        if cut {
+            self.fall_behind(slot);
+        }
+    }
+
+    fn plan_gathered(&mut self, slot: u32, start: (usize, usize), position: u64) {
+        let now_ms = wrap_ms(self.now.mono_ms);
+        let (end, pieces_end) = self.outbox.mark();
+        let Some(conn) = self.conns.at_mut(slot) else { return };
+        let before = std::mem::replace(&mut conn.position, position);
+        if end == start.0 {
+            return;
+        }
+        conn.planned = self.outbox.number;
+        conn.sent_at_ms = now_ms;
+        self.outbox.plan(Plan {
+            id: ConnId { slot, generation: conn.generation },
+            sock: conn.sock,
+            bytes: start.0..end,
+            pieces: start.1..pieces_end,
+            position_before: before,
+            was_behind: false,
+            last: false,
+        });
+    }
+
+    /// Takes a stream out of live delivery: it goes on from the store.
+    pub(super) fn fall_behind(&mut self, slot: u32) {
+        let now_ms = wrap_ms(self.now.mono_ms);
+        let Some(id) = self.conns.id_at(slot) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if !conn.behind {
+            conn.behind = true;
+            conn.behind_since_ms = now_ms;
+            self.lagging += usize::from(conn.state == State::Streaming);
+        }
+        if !std::mem::replace(&mut conn.queued, true) {
+            self.queues.catch_up.push_back(id);
+        }
+    }
+
+    /// Gives back the journal entries that nobody on this core needs any more.
+    pub(super) fn finish_read(&mut self) {
+        let queued = self.queues.small.iter().chain(&self.queues.large);
+        let oldest = queued
+            .filter_map(|id| self.hub.topic(*id)?.pending.front())
+            .map(|pending| pending.position)
+            .min()
+            .unwrap_or(self.position);
+        self.reader.finish(oldest);
+    }
+}
+
+fn owe(
+    hub: &mut Hub,
+    queues: &mut super::Queues,
+    id: TopicId,
+    pending: Pending,
+    members: usize,
+) {
+    let Some(topic) = hub.topic_mut(id) else { return };
+    if topic.pending.back().is_some_and(|last| last.position == pending.position) {
+        return;
+    }
+    topic.pending.push_back(pending);
+    if !std::mem::replace(&mut topic.queued, true) {
+        queues.push(id, members);
+    }
+}
+
+impl super::Queues {
+    pub(super) fn push(&mut self, id: TopicId, members: usize) {
+        let queue =
+            if members <= SMALL_MEMBERS_MAX { &mut self.small } else { &mut self.large };
+        queue.push_back(id);
+    }
+}
+
+/// Lays the events of a walk side by side, to be sent to every member from the same bytes.
+fn put_run<'a>(
+    outbox: &mut Outbox,
+    events: impl Iterator<Item = (&'a Pending, &'a Event)>,
+) -> Run {
+    let (start, pieces) = outbox.mark();
+    let mut last_seq = 0;
+    for (pending, event) in events {
+        outbox.push_event(event, 0, Origin::Ring(pending.position));
+        last_seq = event.seq;
+    }
+    Run { start, pieces: pieces..outbox.pieces.len(), last_seq }
+}
+
+/// Puts one event into the arena in the form a connection reads.
+pub(super) fn put_event(
+    outbox: &mut Outbox,
+    node: &super::Node,
+    form: Form,
+    event: &Event,
+    skipped: usize,
+    origin: Origin,
+) {
+    if form == Form::Sse {
+        return outbox.push_event(event, skipped, origin);
+    }
+    let id = EventId { epoch: node.journal.epoch(), seq: event.seq };
+    let channel = event.targets.first().map_or("", |key| &key.name);
+    let data = event.frame.data();
+    write_event_json(&mut outbox.bytes, &id, event.frame.event(), &data, channel);
+    outbox.bytes.push(b'\n');
+    outbox.end_piece(Some(event.seq), 0, Origin::Arena);
+}
