@@ -20,7 +20,7 @@
 
 pub mod admin;
 pub mod auth;
-pub mod bench;
+
 pub mod cli;
 pub mod config;
 pub mod conn;
@@ -30,4 +30,4 @@ pub mod hub;
 pub mod journal;
 pub mod obs;
 pub mod proto;
-//pub mod worker;
+pub mod worker;

@@ -38,6 +38,8 @@ pub enum Step {
     Answered,
     /// The publish found the journal full.
     Park,
+    /// Room was found in the middle of a body: it goes on.
+    Resume,
     /// The answer was cut by a full send buffer.
     Clog,
     /// The rest of the answer has left.
@@ -76,6 +78,7 @@ impl State {
             (S::Head, Step::BodyExpected) => S::Body,
             (S::Head | S::Body | S::Parked | S::Polling, Step::Answered) => S::Head,
             (S::Head | S::Body, Step::Park) => S::Parked,
+            (S::Parked, Step::Resume) => S::Body,
             (S::Head | S::Body | S::Parked | S::Polling, Step::Clog) => S::Answering,
             (S::Answering, Step::Unclog) => S::Head,
             (S::Head, Step::Poll) => S::Polling,
@@ -107,10 +110,11 @@ impl State {
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BodyExpected,
         Self::Answered,
         Self::Park,
+        Self::Resume,
         Self::Clog,
         Self::Unclog,
         Self::Poll,

@@ -1,1 +1,271 @@
-//! Room to be furnished.
+//! The cold half: start, the operators' address, signals, stop.
+
+mod admin;
+mod listen;
+
+use std::fmt::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use crate::auth::sign::{TokenRequest, sign};
+use crate::auth::{Algorithm, Keys, PublisherToken, Rules, keys};
+use crate::config::Settings;
+use crate::driver::{ControlBell, Doorbells, UringDriver, UringSettings, probe, sys};
+use crate::journal::{Journal, JournalSettings, Reader};
+use crate::proto::sse::Epoch;
+use crate::worker::{Node, Options, Phase, Worker};
+
+/// Exit codes (sysexits.h where it has one).
+pub mod exit {
+    /// A runtime failure.
+    pub const FAILURE: u8 = 1;
+    /// io_uring is not available here.
+    pub const UNAVAILABLE: u8 = 69;
+    /// The address is in use.
+    pub const IN_USE: u8 = 75;
+    /// Bad configuration.
+    pub const CONFIG: u8 = 78;
+}
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("io_uring cannot be used: {0}")]
+    Unavailable(#[from] probe::Unavailable),
+    #[error("{0} is in use: stop the other server or choose another --listen")]
+    InUse(SocketAddr),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("no random numbers from the kernel")]
+    Random,
+    #[error("the secret cannot be used: {0}")]
+    Secret(keys::KeyError),
+    #[error("a worker did not start: {0}")]
+    Worker(std::io::Error),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Unavailable(_) => exit::UNAVAILABLE,
+            Self::InUse(_) => exit::IN_USE,
+            Self::Secret(_) => exit::CONFIG,
+            _ => exit::FAILURE,
+        }
+    }
+}
+
+/// Runs the server until it is told to stop.
+#[must_use]
+pub fn serve(settings: &Settings) -> ExitCode {
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("ringcast: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// A random number of the kernel's.
+fn random() -> Result<u64, Failure> {
+    let rng = ring::rand::SystemRandom::new();
+    let bytes = ring::rand::generate::<[u8; 8]>(&rng).map_err(|_| Failure::Random)?;
+    Ok(u64::from_le_bytes(bytes.expose()))
+}
+
+fn run(settings: &Settings) -> Result<(), Failure> {
+    let report = probe::probe()?;
+    sys::raise_descriptor_limit();
+    let (addresses, listeners) = listen::bind_all(&settings.listen, settings.workers)?;
+    let (admin_addresses, mut admin) = listen::bind_all(&[settings.admin], 1)?;
+    let generated = match &settings.jwt_secret {
+        Some(_) => None,
+        None => Some(keys::generate().map_err(|_| Failure::Random)?),
+    };
+    let secret = match (&settings.jwt_secret, &generated) {
+        (Some(secret), _) => secret.as_bytes(),
+        (None, generated) => generated.as_ref().map_or(&[][..], |secret| secret.as_bytes()),
+    };
+    let keys = Keys::single(secret).map_err(Failure::Secret)?;
+    let publisher =
+        settings.publish_token.as_ref().map(|token| PublisherToken::new(token.as_bytes()));
+    let publisher = publisher.transpose().map_err(Failure::Secret)?;
+    let (journal, readers) = Journal::new(
+        JournalSettings::default(),
+        Epoch::from_random(random()?),
+        1,
+        random()?,
+        settings.workers,
+    );
+    let options = options(settings);
+    let now_unix_s = sys::unix_ms() / 1_000;
+    let ready_token = settings.publish_token.clone().map_or_else(
+        || demo_token(&keys, now_unix_s, settings.token_ttl_s),
+        |_| Some("$AUTH_TOKEN".to_owned()),
+    );
+    let weak = keys.weak() > 0;
+    let node = Arc::new(Node::new(
+        options,
+        journal,
+        keys,
+        Rules::default(),
+        publisher,
+        settings.workers,
+        sys::unix_ms(),
+    ));
+    let doorbells = Arc::new(Doorbells::new(settings.workers));
+    let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
+    let screen =
+        Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
+    print!("{}", screen.text(&report, ready_token.as_deref(), weak));
+    let stop = Stop { node: Arc::clone(&node), doorbells };
+    // The cold half: one tokio-uring runtime on this, unpinned, thread.
+    tokio_uring::start(admin::serve(node, admin.pop().and_then(|mut one| one.pop()), stop));
+    for thread in threads {
+        let _ = thread.join();
+    }
+    Ok(())
+}
+
+/// Tells all workers to drain, or to stop now.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    node: Arc<Node>,
+    doorbells: Arc<Doorbells>,
+}
+
+impl Stop {
+    pub(crate) fn go(&self, phase: Phase) {
+        self.node.advance(phase);
+        if let Ok(mut bell) = ControlBell::new() {
+            for worker in 0..self.node.counters.len() {
+                bell.ring(&self.doorbells, worker);
+            }
+        }
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    let total = settings.connections_max.unwrap_or(1 << 20);
+    Options {
+        connections_max: total.div_ceil(settings.workers),
+        heartbeat_ms: settings.heartbeat_ms,
+        lifetime_max_ms: settings.lifetime_max_ms,
+        anonymous: settings.jwt_secret.is_none(),
+        ..Options::default()
+    }
+}
+
+fn start_workers(
+    settings: &Settings,
+    node: &Arc<Node>,
+    doorbells: &Arc<Doorbells>,
+    listeners: Vec<Vec<TcpListener>>,
+    readers: Vec<Reader>,
+) -> Result<Vec<thread::JoinHandle<()>>, Failure> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let mut threads = Vec::new();
+    let (started, starts) = std::sync::mpsc::channel();
+    for ((index, listeners), reader) in listeners.into_iter().enumerate().zip(readers) {
+        let core = cores.get(index % cores.len().max(1)).copied();
+        let (node, doorbells, started) = (Arc::clone(node), Arc::clone(doorbells), started.clone());
+        let wanted = node.options.connections_max;
+        // Eight rings' tables a worker by default; more where the limit of connections asks for it.
+        let default_max = sys::descriptor_limit().saturating_mul(8);
+        let connections_max =
+            if settings.connections_max.is_some() { wanted } else { wanted.min(default_max) };
+        let thread = thread::Builder::new().name(format!("worker-{index}"));
+        let thread = thread.spawn(move || {
+            let pinned = core.is_none_or(core_affinity::set_for_current);
+            if !pinned {
+                eprintln!(
+                    "ringcast: worker {index} could not be pinned (sched_setaffinity refused)"
+                );
+            }
+            let settings = UringSettings { connections_max, ..UringSettings::default() };
+            match UringDriver::new(&settings, listeners, index, Arc::clone(&doorbells)) {
+                Ok(driver) => {
+                    let _ = started.send(Ok(()));
+                    // The starter waits until all have said so.
+                    drop(started);
+                    Worker::new(Arc::clone(&node), index, driver, reader).run();
+                    doorbells.clear(index);
+                    node.worker_left();
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        });
+        threads.push(thread.map_err(Failure::Worker)?);
+    }
+    drop(started);
+    for result in starts {
+        result.map_err(Failure::Worker)?;
+    }
+    Ok(threads)
+}
+
+/// A token that publishes everywhere, for the lines to paste.
+fn demo_token(keys: &Keys, now_unix_s: u64, ttl_s: u64) -> Option<String> {
+    let request = TokenRequest {
+        sub: Some("quickstart".to_owned()),
+        tenant: None,
+        channels: None,
+        publish: vec!["**".to_owned()],
+        admin: false,
+        ttl_s: Some(ttl_s),
+    };
+    let claims = request.claims(&Rules::default(), now_unix_s).ok()?;
+    sign(&claims, keys, Algorithm::Hs256).ok()
+}
+
+/// What the operator sees first.
+struct Screen<'a> {
+    settings: &'a Settings,
+    addresses: &'a [SocketAddr],
+    admin: Option<SocketAddr>,
+}
+
+impl Screen<'_> {
+    fn text(&self, report: &probe::Report, token: Option<&str>, weak: bool) -> String {
+        let mut text = String::new();
+        let mut line = |line: String| {
+            let _ = writeln!(text, "{line}");
+        };
+        let all: Vec<String> = self.addresses.iter().map(|a| format!("http://{a}")).collect();
+        line(format!("ringcast {} ({report})", env!("CARGO_PKG_VERSION")));
+        line(format!("listening on {}", all.join(", ")));
+        if let Some(admin) = self.admin {
+            line(format!("admin on http://{admin}"));
+        }
+        line(format!("{} workers, descriptors {}", self.settings.workers, sys::descriptor_limit()));
+        let url = self.addresses.first().map(|address| {
+            let ip = address.ip();
+            let shown = if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() };
+            format!("http://{shown}:{}", address.port())
+        });
+        let url = url.unwrap_or_default();
+        line("\nsubscribe:".to_owned());
+        line(format!("  curl -N {url}/sse/news"));
+        if let Some(token) = token {
+            line("publish (in another terminal):".to_owned());
+            line(
+                format!("  curl -H 'Authorization: Bearer {token}' -d 'hello' {url}/publish/news")
+                    .replace('\'', if token.starts_with('$') { "\"" } else { "'" }),
+            );
+        }
+        if self.settings.jwt_secret.is_none() {
+            line("\nNo JWT_SECRET is set: this token and all others end with this run.".to_owned());
+            line("Set a lasting one:  export JWT_SECRET=$(openssl rand -hex 32)".to_owned());
+        }
+        if weak {
+            line("WARNING: JWT_SECRET has fewer than 32 bytes and can be guessed.".to_owned());
+        }
+        for warning in &self.settings.warnings {
+            line(format!("WARNING: {warning}"));
+        }
+        text
+    }
+}

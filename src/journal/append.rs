@@ -75,6 +75,15 @@ pub enum Refused {
     TooManyChannels,
 }
 
+/// Where the replay of a pattern starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatternStart {
+    /// With the newest so many events.
+    Last(usize),
+    /// With events since this wall-clock millisecond.
+    Since(u64),
+}
+
 /// An append between its two halves.
 #[derive(Debug)]
 #[must_use]
@@ -298,6 +307,30 @@ impl Journal {
     #[must_use]
     pub fn start_of_since(&self, key: &ChannelKey, since_unix_ms: u64, upto: u64) -> u64 {
         self.store.start_of_since(key, since_unix_ms, upto)
+    }
+
+    /// The id after which a pattern's replay starts, as far as the recent log reaches.
+    #[must_use]
+    pub fn start_of_pattern(&self, pattern: &Pattern, start: &PatternStart, upto: u64) -> u64 {
+        let mut matching = Vec::new();
+        let mut look = |event: &Arc<Event>| {
+            if event.targets.iter().any(|key| pattern.matches(&key.name)) && event.store {
+                matching.push((event.seq, event.unix_ms));
+            }
+        };
+        self.ring.scan(|seen| {
+            match seen {
+                Seen::Recent(recent) => recent.range(0, upto).for_each(&mut look),
+                Seen::Entry(event) if event.seq <= upto => look(event),
+                Seen::Entry(_) => return false,
+            }
+            true
+        });
+        let first = match start {
+            PatternStart::Last(count) => matching.len().checked_sub(*count).unwrap_or_default(),
+            PatternStart::Since(since) => matching.partition_point(|(_, at)| at < since),
+        };
+        matching.get(first).map_or(upto, |(seq, _)| seq - 1)
     }
 
     /// Streams linked to a channel, over all workers.

@@ -9,7 +9,7 @@ mod ring;
 mod store;
 mod wake;
 
-pub use append::{Appended, Journal, JournalSettings, Refused, Unpublished};
+pub use append::{Appended, Journal, JournalSettings, PatternStart, Refused, Unpublished};
 pub use event::{ChannelKey, Draft, Event};
 pub use namespace::{Mode, Namespace, Namespaces, Overflow};
 pub use parked::{Parked, Ticket};

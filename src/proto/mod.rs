@@ -2,6 +2,9 @@
 
 pub mod channel;
 pub mod http;
+mod iso;
 pub mod publish;
 pub mod sse;
 pub mod subscribe;
+
+pub use iso::iso8601;

@@ -17,13 +17,44 @@ use crate::proto::sse::{ByeReason, ControlEvent, EventId, GapReason};
 
 /// What the histories hold for one stream.
 #[derive(Debug)]
-struct Found {
-    events: Vec<Arc<Event>>,
+pub(super) struct Found {
+    pub(super) events: Vec<Arc<Event>>,
     /// Everything of its topics up to here is in `events` or will never come.
-    reached_seq: u64,
+    pub(super) reached_seq: u64,
     /// Newest id that is no longer there, where it lies above the stream's position.
     floor: Option<u64>,
     overflow: Overflow,
+}
+
+/// What a stream is told about a hole.
+#[derive(Debug)]
+pub(super) enum Gap {
+    /// There is none.
+    None,
+    /// This; then it goes on.
+    Told(ControlEvent),
+    /// It ends instead.
+    End,
+}
+
+impl Found {
+    /// Of the events from `begin` on, keeps only the newest of each key.
+    fn conflate(&mut self, begin: usize) {
+        let mut seen = std::collections::HashSet::new();
+        let mut newest: Vec<Arc<Event>> = self.events.drain(begin..).rev().collect();
+        newest.retain(|event| seen.insert(event.key.clone()));
+        self.events.extend(newest.into_iter().rev());
+    }
+}
+
+impl Half {
+    /// Where a stream at `before` stands once this has left.
+    fn position(&self, before: u64) -> u64 {
+        match self {
+            Self::Event(event, _) => before.max(event.seq),
+            Self::Bytes(_, seq) => before.max(seq.unwrap_or_default()),
+        }
+    }
 }
 
 impl<D: Driver> Worker<D> {
@@ -42,8 +73,7 @@ impl<D: Driver> Worker<D> {
         let number = self.outbox.number;
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.queued = false;
-        if !conn.behind || !conn.state.is_subscribed() || conn.armed.contains(Operation::Writable)
-        {
+        if !conn.behind || !conn.state.is_subscribed() || conn.armed.contains(Operation::Writable) {
             return;
         }
         if conn.planned == number {
@@ -52,21 +82,27 @@ impl<D: Driver> Worker<D> {
         if conn.form == Form::Poll {
             return self.catch_up_poll(id);
         }
-        let (start, pieces_start) = self.outbox.mark();
+        let start = self.outbox.mark();
         let before = conn.position;
+        // The half-sent frame comes first; it stays with the connection until it is planned.
+        let resumed = conn.half.as_ref().map_or(before, |half| half.position(before));
+        let Some(found) = self.find(id, resumed) else { return };
+        let gap = match self.gap_of(id, &found, resumed) {
+            Gap::End => return self.bye(id, ByeReason::Slow, true),
+            Gap::None => None,
+            Gap::Told(gap) => Some(gap),
+        };
         self.put_half(id);
-        let Some(found) = self.find(id) else { return };
-        if !self.put_gap(id, &found) {
-            self.outbox.truncate(start, pieces_start);
-            return;
+        if let Some(gap) = &gap {
+            self.put_control(id, gap);
         }
-        let reached = self.put_found(id, &found, start);
+        let reached = self.put_found(id, &found, start.0);
         self.settle(id, reached);
-        self.plan_range(id, (start, pieces_start), before, true);
+        self.plan_range(id, start, before, true);
     }
 
     /// Puts the rest of a half-sent frame first.
-    fn put_half(&mut self, id: ConnId) {
+    pub(super) fn put_half(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         match conn.half.take().map(|half| *half) {
             Some(Half::Event(event, sent)) => {
@@ -82,8 +118,8 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Reads what lies between a stream's position and the head.
-    fn find(&mut self, id: ConnId) -> Option<Found> {
+    /// Reads what lies between `position` and the head.
+    pub(super) fn find(&mut self, id: ConnId, position: u64) -> Option<Found> {
         let conn = self.conns.get(id)?;
         let join = conn.extra.as_ref().and_then(|extra| extra.join.as_ref());
         let (purpose, until) = match join {
@@ -92,15 +128,11 @@ impl<D: Driver> Worker<D> {
         };
         let starts: &[u64] = join.map_or(&[], |join| &join.starts);
         let journal = &self.node.journal;
-        let mut found = Found {
-            events: Vec::new(),
-            reached_seq: until,
-            floor: None,
-            overflow: Overflow::Skip,
-        };
+        let mut found =
+            Found { events: Vec::new(), reached_seq: until, floor: None, overflow: Overflow::Skip };
         let topics = self.hub.topics_of(id.slot).chain([Hub::BROADCAST]);
         for (at, topic) in topics.enumerate() {
-            let after = conn.position.max(starts.get(at).copied().unwrap_or_default());
+            let after = position.max(starts.get(at).copied().unwrap_or_default());
             let Some(topic) = self.hub.topic(topic) else { continue };
             if after >= until {
                 continue;
@@ -108,70 +140,89 @@ impl<D: Driver> Worker<D> {
             let begin = found.events.len();
             let (span, overflow) = match &topic.name {
                 TopicName::Channel(key) => journal.read_channel(
-                    key, purpose, after, until, RUN_BYTES_MAX, self.now.unix_ms, &mut found.events,
+                    key,
+                    purpose,
+                    after,
+                    until,
+                    RUN_BYTES_MAX,
+                    self.now.unix_ms,
+                    &mut found.events,
                 ),
                 TopicName::Broadcast => journal.read_channel(
-                    &self.broadcast, purpose, after, until, RUN_BYTES_MAX, self.now.unix_ms,
+                    &self.broadcast,
+                    purpose,
+                    after,
+                    until,
+                    RUN_BYTES_MAX,
+                    self.now.unix_ms,
                     &mut found.events,
                 ),
                 TopicName::Pattern(pattern) => journal.read_pattern(
-                    pattern, purpose, after, until, RUN_BYTES_MAX, self.now.unix_ms,
+                    pattern,
+                    purpose,
+                    after,
+                    until,
+                    RUN_BYTES_MAX,
+                    self.now.unix_ms,
                     &mut found.events,
                 ),
             };
             if span.floor > after {
-                found.overflow = if found.floor.is_none() { overflow } else { found.overflow.stricter(overflow) };
+                let known = found.floor.map_or(overflow, |_| found.overflow);
+                found.overflow = known.max(overflow);
                 found.floor = found.floor.max(Some(span.floor));
             }
             if !span.complete {
                 let last = found.events[begin..].last().map_or(after, |event| event.seq);
                 found.reached_seq = found.reached_seq.min(last);
             }
+            if overflow == Overflow::Conflate && join.is_none() {
+                found.conflate(begin);
+            }
         }
         found.events.sort_unstable_by_key(|event| event.seq);
         found.events.dedup_by_key(|event| event.seq);
-        found.reached_seq = found.reached_seq.max(conn.position.min(until));
+        found.reached_seq = found.reached_seq.max(position.min(until));
         Some(found)
     }
 
-    /// Announces what can no longer be had. False when the stream ends instead.
-    fn put_gap(&mut self, id: ConnId, found: &Found) -> bool {
+    /// What the stream has to be told about a hole between its position and what was found.
+    pub(super) fn gap_of(&mut self, id: ConnId, found: &Found, position: u64) -> Gap {
         let epoch = self.node.journal.epoch();
         let last_seq = self.last_seq;
-        let Some(conn) = self.conns.get_mut(id) else { return false };
-        let position = conn.position;
+        let Some(conn) = self.conns.get_mut(id) else { return Gap::None };
         let join = conn.extra.as_mut().and_then(|extra| extra.join.as_mut());
         let (requested, reason, resumed_at) = match join {
             Some(join) if !join.checked => {
                 join.checked = true;
-                let asked = join.requested.take();
-                match (asked, join.foreign, found.floor) {
-                    (Some(asked), true, floor) => (asked, GapReason::Epoch, floor.unwrap_or(0)),
+                match (join.requested.take(), join.foreign, found.floor) {
+                    (Some(asked), true, floor) => {
+                        (asked, GapReason::Epoch, floor.unwrap_or(position))
+                    }
                     (Some(asked), false, Some(floor)) => (asked, GapReason::Expired, floor),
-                    _ => return true,
+                    _ => return Gap::None,
                 }
             }
             _ => match (found.floor, found.overflow) {
-                (None, _) => return true,
-                (Some(_), Overflow::Disconnect) => {
-                    self.bye(id, ByeReason::Slow, true);
-                    return false;
-                }
-                (Some(_), Overflow::Skip) => {
-                    conn.position = last_seq;
+                (None, _) => return Gap::None,
+                (Some(_), Overflow::Disconnect) => return Gap::End,
+                (floor, overflow) => {
                     let requested = EventId { epoch, seq: position }.to_string();
-                    (requested, GapReason::Overflow, last_seq)
-                }
-                (Some(floor), Overflow::Conflate) => {
-                    let requested = EventId { epoch, seq: position }.to_string();
-                    (requested, GapReason::Overflow, floor)
+                    let skip = overflow == Overflow::Skip;
+                    let resumed_at = floor.filter(|_| !skip).unwrap_or(last_seq);
+                    if skip {
+                        conn.position = conn.position.max(resumed_at);
+                        if let Some(extra) = conn.extra.as_mut() {
+                            extra.join = None;
+                        }
+                    }
+                    (requested, GapReason::Overflow, resumed_at)
                 }
             },
         };
         self.node.counters[self.index].gaps.add(1);
         let resumed_at = EventId { epoch, seq: resumed_at };
-        self.put_control(id, &ControlEvent::Gap { requested, resumed_at, reason, missed: None });
-        true
+        Gap::Told(ControlEvent::Gap { requested, resumed_at, reason, missed: None })
     }
 
     /// Puts the events found, as many as one send carries. Returns the position reached.

@@ -78,8 +78,12 @@ pub(super) struct Join {
     /// Per topic (in link order, then the broadcast) where its replay starts; empty if all start
     /// at the stream's position.
     pub(super) starts: Box<[u64]>,
-    /// The id the client asked for, when it could not be honoured, and why.
-    pub(super) gap: Option<(String, crate::proto::sse::GapReason)>,
+    /// The id the client asked for: named if it cannot be honoured.
+    pub(super) requested: Option<String>,
+    /// It is none of this log's.
+    pub(super) foreign: bool,
+    /// The first read has said whether there is a hole.
+    pub(super) checked: bool,
 }
 
 /// One connection.
@@ -102,6 +106,10 @@ pub(super) struct Conn {
     pub(super) form: Form,
     /// Not live: catches up from the store, passes skip it.
     pub(super) behind: bool,
+    /// A long-poll that was answered: linked to nothing any more.
+    pub(super) left_hub: bool,
+    /// When its entry in the timer heap is due, monotonic ms; `u64::MAX` for none.
+    pub(super) timer_ms: u64,
     /// Stands in the catch-up queue.
     pub(super) queued: bool,
     /// Needs its own encoding: another form, or a filter.
@@ -109,6 +117,18 @@ pub(super) struct Conn {
     pub(super) half: Option<Box<Half>>,
     pub(super) request: Option<Box<Request>>,
     pub(super) extra: Option<Box<Extra>>,
+}
+
+impl Extra {
+    /// Nothing in it is needed any more.
+    pub(super) fn is_plain(&self) -> bool {
+        let Self { identity, events, join, control_off, control_on: _, poll_until_ms } = self;
+        identity.is_none()
+            && events.is_none()
+            && join.is_none()
+            && !control_off
+            && *poll_until_ms == 0
+    }
 }
 
 impl Conn {
@@ -162,6 +182,8 @@ impl Conns {
             armed: Armed::default(),
             form: Form::Sse,
             behind: false,
+            left_hub: false,
+            timer_ms: u64::MAX,
             queued: false,
             custom: false,
             half: None,

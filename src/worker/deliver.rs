@@ -68,11 +68,8 @@ impl<D: Driver> Worker<D> {
                 self.flush();
             }
         }
-        let sends_max = if self.reader.get(self.position).is_some() {
-            SENDS_MAX_SHARED
-        } else {
-            SENDS_MAX
-        };
+        let sends_max =
+            if self.reader.get(self.position).is_some() { SENDS_MAX_SHARED } else { SENDS_MAX };
         while let Some(id) = self.queues.large.front().copied() {
             if self.walk(id, sends_max) == Walked::More {
                 return;
@@ -94,7 +91,10 @@ impl<D: Driver> Worker<D> {
         }
         let run = topic.walk.map(|walk| {
             let events = topic.pending.iter().take(walk.events);
-            put_run(&mut self.outbox, events.filter_map(|p| Some((p, &**self.reader.get(p.position)?))))
+            put_run(
+                &mut self.outbox,
+                events.filter_map(|p| Some((p, &**self.reader.get(p.position)?))),
+            )
         });
         let Some(run) = run else { return self.leave_queue(id) };
         loop {
@@ -261,13 +261,7 @@ impl<D: Driver> Worker<D> {
     }
 }
 
-fn owe(
-    hub: &mut Hub,
-    queues: &mut super::Queues,
-    id: TopicId,
-    pending: Pending,
-    members: usize,
-) {
+fn owe(hub: &mut Hub, queues: &mut super::Queues, id: TopicId, pending: Pending, members: usize) {
     let Some(topic) = hub.topic_mut(id) else { return };
     if topic.pending.back().is_some_and(|last| last.position == pending.position) {
         return;
@@ -280,17 +274,13 @@ fn owe(
 
 impl super::Queues {
     pub(super) fn push(&mut self, id: TopicId, members: usize) {
-        let queue =
-            if members <= SMALL_MEMBERS_MAX { &mut self.small } else { &mut self.large };
+        let queue = if members <= SMALL_MEMBERS_MAX { &mut self.small } else { &mut self.large };
         queue.push_back(id);
     }
 }
 
 /// Lays the events of a walk side by side, to be sent to every member from the same bytes.
-fn put_run<'a>(
-    outbox: &mut Outbox,
-    events: impl Iterator<Item = (&'a Pending, &'a Event)>,
-) -> Run {
+fn put_run<'a>(outbox: &mut Outbox, events: impl Iterator<Item = (&'a Pending, &'a Event)>) -> Run {
     let (start, pieces) = outbox.mark();
     let mut last_seq = 0;
     for (pending, event) in events {

@@ -41,6 +41,24 @@ impl<D: Driver> Worker<D> {
         self.outbox.clear();
     }
 
+    fn count_flush(&self) {
+        let counters = &self.node.counters[self.index];
+        let (mut events, mut bytes) = (0, 0);
+        for plan in &self.outbox.plans {
+            bytes += plan.bytes.len();
+            // A run is shared by many plans: its pieces are all events.
+            events += match &self.outbox.pieces[plan.pieces.clone()] {
+                [only] => usize::from(only.seq.is_some()),
+                [first, .., last] if first.seq.is_some() && last.seq.is_some() => plan.pieces.len(),
+                pieces => pieces.iter().filter(|piece| piece.seq.is_some()).count(),
+            };
+        }
+        counters.flushes.add(1);
+        counters.sends.add(self.outbox.plans.len() as u64);
+        counters.sent_bytes.add(bytes as u64);
+        counters.deliveries.add(events as u64);
+    }
+
     /// Ends the connections whose last bytes have left whole.
     fn finish_planned(&mut self, failed: &[bool]) {
         let plans = std::mem::take(&mut self.outbox.plans);
@@ -120,9 +138,7 @@ impl<D: Driver> Worker<D> {
             Origin::Ring(_) | Origin::Held(_) => None,
             // An event that has not begun to leave is read again from the store.
             Origin::Arena if piece.seq.is_some() && sent == 0 => None,
-            Origin::Arena => {
-                Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq))
-            }
+            Origin::Arena => Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq)),
         }
     }
 }

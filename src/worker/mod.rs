@@ -1,1 +1,155 @@
-//! Room to be furnished.
+//! One core at work.
+
+mod catch_up;
+mod close;
+mod conns;
+mod deliver;
+mod flush;
+mod input;
+mod node;
+mod outbox;
+mod pages;
+mod parked;
+mod poll;
+mod publish;
+mod route;
+mod subscribe;
+mod tick;
+mod turn;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+pub use node::{Node, Options, Phase};
+
+use crate::auth::VerifiedCache;
+use crate::driver::{Completion, ConnId, Driver, Now};
+use crate::hub::{Hub, Pending, Stripes, TopicId};
+use crate::journal::{ChannelKey, Reader};
+use crate::proto::channel;
+use conns::Conns;
+use outbox::Outbox;
+
+/// Verified tokens a worker remembers.
+const VERIFIED_MAX: usize = 4_096;
+/// Visits of a stream per heartbeat interval: a silence is noticed that much earlier than it ends.
+const VISITS_PER_HEARTBEAT: u64 = 4;
+
+/// Topics and streams that wait for their turn.
+#[derive(Debug, Default)]
+struct Queues {
+    /// Topics with few members: they overtake the large ones.
+    small: VecDeque<TopicId>,
+    large: VecDeque<TopicId>,
+    catch_up: VecDeque<ConnId>,
+}
+
+/// One core's loop over its connections.
+#[derive(Debug)]
+pub struct Worker<D: Driver> {
+    index: usize,
+    node: Arc<Node>,
+    driver: D,
+    reader: Reader,
+    hub: Hub,
+    conns: Conns,
+    outbox: Outbox,
+    queues: Queues,
+    stripes: Stripes,
+    timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    verified: VerifiedCache,
+    broadcast: ChannelKey,
+    now: Now,
+    /// Next journal position to read.
+    position: u64,
+    /// Number of the newest event read.
+    last_seq: u64,
+    /// Streams and waiting long-polls.
+    streams: usize,
+    lagging: usize,
+    /// Publishes of this worker that wait for room.
+    parked: VecDeque<ConnId>,
+    /// Events were appended in this turn: sleepers have to be rung.
+    appended: bool,
+    drain: Option<tick::Drain>,
+    sweep_at_ms: u64,
+    sweep_part: usize,
+    inbox: Vec<Completion>,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    owed: Vec<Pending>,
+    failed: Vec<bool>,
+}
+
+impl<D: Driver> Worker<D> {
+    /// A worker that has not turned yet. `index` is its place among the node's workers.
+    pub fn new(node: Arc<Node>, index: usize, mut driver: D, reader: Reader) -> Self {
+        let now = driver.now();
+        let room = node.options.connections_max.min(driver.capacity());
+        driver.accept_room(room);
+        let visit_ms = node.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
+        let broadcast = node.journal.key(channel::BROADCAST);
+        let last_seq = node.journal.base_seq();
+        Self {
+            index,
+            driver,
+            reader,
+            hub: Hub::default(),
+            conns: Conns::new(),
+            outbox: Outbox::new(),
+            queues: Queues::default(),
+            stripes: Stripes::new(visit_ms, now.mono_ms),
+            timers: BinaryHeap::new(),
+            verified: VerifiedCache::new(VERIFIED_MAX),
+            broadcast,
+            now,
+            position: 0,
+            last_seq,
+            streams: 0,
+            lagging: 0,
+            parked: VecDeque::new(),
+            appended: false,
+            drain: None,
+            sweep_at_ms: now.mono_ms,
+            sweep_part: index,
+            inbox: Vec::new(),
+            input: Vec::new(),
+            out: Vec::new(),
+            owed: Vec::new(),
+            failed: Vec::new(),
+            node,
+        }
+    }
+
+    /// Turns until the node stops, or has drained.
+    pub fn run(&mut self) {
+        while !self.is_finished() {
+            self.turn();
+        }
+    }
+
+    /// Nothing is left to do and the node is on its way out.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match self.node.phase() {
+            Phase::Ready => false,
+            Phase::Draining => self.drain.as_ref().is_some_and(|drain| {
+                self.conns.len() == 0 || self.now.mono_ms >= drain.deadline_ms
+            }),
+            Phase::Stopping => true,
+        }
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Streams and waiting long-polls.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams
+    }
+}

@@ -1,0 +1,166 @@
+//! The operators' address, served by the cold half.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_uring::net::TcpStream;
+
+use super::Stop;
+use crate::admin;
+use crate::auth::{Identity, jwt};
+use crate::driver::sys;
+use crate::proto::http::{
+    Head, HeadLimits, Method, Parsed, Problem, Response, Scan, parse_head, split_target,
+};
+use crate::worker::{Node, Phase};
+
+/// A request must be complete by then.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const BUFFER_BYTES: usize = 16 << 10;
+
+/// Serves until a signal ends it; then the workers drain.
+pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: Stop) {
+    let stop = Rc::new(stop);
+    if let Some(listener) = listener {
+        tokio_uring::spawn(accept(Arc::clone(&node), listener));
+    }
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
+    for phase in [Phase::Draining, Phase::Stopping] {
+        let drained = async {
+            // While it drains, the workers end by themselves.
+            while node.phase() < Phase::Draining || !node.is_drained() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = drained => return,
+        }
+        stop.go(phase);
+    }
+}
+
+async fn accept(node: Arc<Node>, listener: TcpListener) {
+    let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let listener = tokio_uring::net::TcpListener::from_std(listener);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let node = Arc::clone(&node);
+                tokio_uring::spawn(async move {
+                    let answer = answer(&node, stream, peer, loopback);
+                    let _ = tokio::time::timeout(REQUEST_TIMEOUT, answer).await;
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// One request, one answer, then the connection ends.
+async fn answer(node: &Node, stream: TcpStream, _peer: SocketAddr, loopback: bool) {
+    let mut input = Vec::new();
+    let mut scan = Scan::default();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let out = loop {
+        let (result, filled) = stream.read(buffer).await;
+        buffer = filled;
+        let Ok(len @ 1..) = result else { return };
+        input.extend_from_slice(&buffer[..len]);
+        match parse_head(&input, &mut scan, &HeadLimits::default()) {
+            Parsed::Partial => {}
+            Parsed::Complete { head, .. } => break respond(node, &head, loopback),
+            Parsed::Invalid(error) => {
+                break problem(&Problem::new(error.status(), "bad-request", error.to_string()));
+            }
+        }
+    };
+    let _ = stream.write_all(out).await;
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+}
+
+fn problem(problem: &Problem) -> Vec<u8> {
+    let mut out = Vec::new();
+    problem.write(true, false, &[], &mut out);
+    out
+}
+
+fn respond(node: &Node, head: &Head<'_>, loopback: bool) -> Vec<u8> {
+    if let Err(refusal) = admit(node, head, loopback) {
+        return problem(&refusal);
+    }
+    if !matches!(head.method, Method::Get | Method::Head) {
+        return problem(&Problem::new(405, "method", "only GET is served here").allow("GET, HEAD"));
+    }
+    let (path, _) = split_target(head.target);
+    let Some(page) = admin::page(path, &node.snapshot(sys::unix_ms())) else {
+        return problem(&Problem::new(404, "not-found", "nothing is served at this path"));
+    };
+    let mut out = Vec::new();
+    Response::new(page.status)
+        .body(page.content_type, &page.body)
+        .field("Cache-Control", "no-store")
+        .head_only(head.method == Method::Head)
+        .write(true, &mut out);
+    out
+}
+
+/// Who may look: an admin token, or, on a loopback listener, whoever is on this machine. A web page
+/// must not: its requests name a foreign host (DNS rebinding) or say that they come from a page.
+fn admit(node: &Node, head: &Head<'_>, loopback: bool) -> Result<(), Problem> {
+    if let Some(token) = head.bearer() {
+        let now_unix_s = sys::unix_ms() / 1_000;
+        let claims = jwt::verify(token, &node.keys, &node.rules, now_unix_s)
+            .map_err(|error| Problem::new(error.status(), "token-invalid", error.to_string()))?;
+        let identity = Identity::from(claims);
+        if identity.admin {
+            return Ok(());
+        }
+        return Err(Problem::new(403, "not-admin", "the token is not an admin's"));
+    }
+    if !loopback {
+        return Err(Problem::new(401, "token-missing", "the admin address needs an admin token"));
+    }
+    let host = head.field("host").unwrap_or("localhost");
+    if !is_loopback_host(host) {
+        let detail = "without a token this address answers only to loopback names";
+        return Err(Problem::new(421, "host", detail));
+    }
+    let foreign = head.field("origin").is_some_and(|origin| {
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        !is_loopback_host(host)
+    });
+    if foreign || head.field("sec-fetch-site") == Some("cross-site") {
+        return Err(Problem::new(403, "origin", "web pages of other sites may not look here"));
+    }
+    Ok(())
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names() {
+        for good in ["localhost", "LOCALHOST:8081", "127.0.0.1:1", "127.3.2.1", "[::1]:8081"] {
+            assert!(is_loopback_host(good), "{good}");
+        }
+        for bad in ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "10.0.0.1", ""] {
+            assert!(!is_loopback_host(bad), "{bad}");
+        }
+    }
+}

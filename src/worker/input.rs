@@ -1,0 +1,292 @@
+//! From received bytes to requests, and their answers on the way out.
+
+use std::net::SocketAddr;
+
+use super::Worker;
+use super::conns::{Request, wrap_ms};
+use super::outbox::{Origin, Plan};
+use super::route::{Awaited, Next};
+use crate::conn::{Operation, State, Step};
+use crate::driver::{ConnId, Driver, Received, Sock};
+use crate::proto::http::{CONTINUE, Parsed, Problem, Scan, parse_head};
+
+impl<D: Driver> Worker<D> {
+    pub(super) fn accept(&mut self, sock: Sock, peer: SocketAddr) {
+        self.node.counters[self.index].accepts.add(1);
+        let deadline_ms = self.now.mono_ms + self.node.options.head_timeout_ms;
+        let request = Box::new(Request::new(peer, deadline_ms));
+        let id = self.conns.insert(sock, request, self.now.mono_ms);
+        self.offer_room();
+        self.schedule(id, deadline_ms);
+        self.arm_receive(id);
+    }
+
+    /// Tells the driver how many more connections fit.
+    pub(super) fn offer_room(&mut self) {
+        let capacity = self.node.options.connections_max.min(self.driver.capacity());
+        self.driver.accept_room(capacity.saturating_sub(self.conns.len()));
+    }
+
+    pub(super) fn arm_receive(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let sock = conn.sock;
+        if conn.armed.insert(Operation::Receive) {
+            self.driver.receive(sock, id);
+        }
+    }
+
+    pub(super) fn receive(&mut self, id: ConnId, data: Received) {
+        let Some(conn) = self.conns.disarm(id, Operation::Receive) else {
+            return self.driver.recycle(data);
+        };
+        match conn.state {
+            State::Head | State::Body => {}
+            State::Closing | State::Closed => {
+                self.driver.recycle(data);
+                return self.try_close(id);
+            }
+            _ => {
+                // Bytes behind a stream's request, or after the last answer, mean nothing.
+                self.driver.recycle(data);
+                return self.arm_receive(id);
+            }
+        }
+        let held = conn.request.as_mut().map(|request| std::mem::take(&mut request.buffer));
+        let mut input = match held {
+            Some(held) if !held.is_empty() => held,
+            _ => std::mem::take(&mut self.input),
+        };
+        input.extend_from_slice(self.driver.received(&data));
+        self.driver.recycle(data);
+        self.process(id, input);
+    }
+
+    pub(super) fn receive_ended(&mut self, id: ConnId, errno: i32) {
+        if self.conns.disarm(id, Operation::Receive).is_none() {
+            return;
+        }
+        if errno == libc::ENOBUFS {
+            return self.arm_receive(id);
+        }
+        self.abort(id);
+        self.try_close(id);
+    }
+
+    /// Runs all complete requests in `input`, keeps what is left of it, and answers.
+    pub(super) fn process(&mut self, id: ConnId, input: Vec<u8>) {
+        let mut at = 0;
+        while let Some(conn) = self.conns.get_mut(id) {
+            let closing = conn.request.as_ref().is_none_or(|request| request.close_after);
+            let rest = &input[at..];
+            let used = match conn.state {
+                State::Head if !closing && !rest.is_empty() => self.read_head(id, rest),
+                State::Body if !closing => self.read_body(id, rest),
+                _ => None,
+            };
+            match used {
+                Some(used) => at += used,
+                None => break,
+            }
+        }
+        self.keep(id, input, at);
+        self.answer(id);
+        self.go_on(id);
+    }
+
+    /// Keeps unused input with the connection, or gives the buffer back to the worker.
+    fn keep(&mut self, id: ConnId, mut input: Vec<u8>, used: usize) {
+        let request = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut());
+        match request {
+            Some(request) if used < input.len() && !request.close_after => {
+                input.drain(..used);
+                request.buffer = input;
+            }
+            _ => {
+                input.clear();
+                input.shrink_to(64 << 10);
+                self.input = input;
+            }
+        }
+    }
+
+    /// Reads on, where the connection reads.
+    pub(super) fn go_on(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if matches!(conn.state, State::Head | State::Body) {
+            self.arm_receive(id);
+        }
+    }
+
+    /// One head from the beginning of `input`: the bytes used, none when it is not complete.
+    fn read_head(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
+        let limits = self.node.options.head;
+        let (now_ms, head_timeout_ms) = (self.now.mono_ms, self.node.options.head_timeout_ms);
+        let conn = self.conns.get_mut(id)?;
+        let request = conn.request.as_mut()?;
+        match parse_head(input, &mut request.scan, &limits) {
+            Parsed::Partial => {
+                if !std::mem::replace(&mut request.begun, true) {
+                    request.deadline_ms = request.deadline_ms.min(now_ms + head_timeout_ms);
+                    let deadline_ms = request.deadline_ms;
+                    self.schedule(id, deadline_ms);
+                }
+                None
+            }
+            Parsed::Invalid(error) => {
+                request.close_after = true;
+                let problem = Problem::new(error.status(), "bad-request", error.to_string());
+                self.refuse(id, &problem, false);
+                None
+            }
+            Parsed::Complete { head, len } => {
+                request.begun = true;
+                request.scan = Scan::default();
+                request.close_after = !head.keeps_alive();
+                self.node.counters[self.index].requests.add(1);
+                let next = self.route(id, &head);
+                if matches!(next, Next::Body(..)) && head.expects_continue() && input.len() == len {
+                    self.out.extend_from_slice(CONTINUE);
+                }
+                self.take_next(id, next);
+                Some(len)
+            }
+        }
+    }
+
+    fn take_next(&mut self, id: ConnId, next: Next) {
+        let deadline_ms = self.now.mono_ms + self.node.options.body_timeout_ms;
+        match next {
+            Next::Answered => self.answered(id),
+            Next::Waiting => {}
+            Next::Body(body, awaited) => {
+                let Some(conn) = self.conns.get_mut(id) else { return };
+                conn.step(Step::BodyExpected);
+                if let Some(request) = conn.request.as_mut() {
+                    request.body = Some((body, *awaited));
+                    request.content.clear();
+                    request.deadline_ms = deadline_ms;
+                }
+                self.schedule(id, deadline_ms);
+            }
+        }
+    }
+
+    /// The request is answered: the connection is idle, or ends after the answer.
+    pub(super) fn answered(&mut self, id: ConnId) {
+        let idle_until_ms = self.now.mono_ms + self.node.options.idle_timeout_ms;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.step(Step::Answered);
+        if let Some(request) = conn.request.as_mut() {
+            request.begun = false;
+            request.deadline_ms = idle_until_ms;
+        }
+    }
+
+    /// Body bytes: the number used, none when more must come.
+    fn read_body(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
+        let timeout_ms = self.node.options.body_timeout_ms;
+        let now_ms = self.now.mono_ms;
+        let request = self.conns.get_mut(id)?.request.as_mut()?;
+        let (body, awaited) = request.body.as_mut()?;
+        let fed = match body.feed(input, &mut request.content) {
+            Ok(fed) => fed,
+            Err(error) => {
+                request.close_after = true;
+                request.body = None;
+                let problem = Problem::new(error.status(), "bad-body", error.to_string());
+                self.refuse(id, &problem, false);
+                return None;
+            }
+        };
+        if awaited.is_stream() {
+            request.deadline_ms = now_ms + timeout_ms;
+            return self.read_lines(id, fed);
+        }
+        if !fed.done {
+            return (fed.used > 0).then_some(fed.used);
+        }
+        let (_, awaited) = request.body.take()?;
+        let content = std::mem::take(&mut request.content);
+        request.deadline_ms = u64::MAX;
+        let Awaited::Publish(publish) = awaited;
+        self.publish_body(id, publish, &content);
+        if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
+            request.content = content;
+            request.content.clear();
+            request.content.shrink_to(16 << 10);
+        }
+        Some(fed.used)
+    }
+
+    /// Puts a refusal into the answer; the caller takes the step.
+    pub(super) fn refuse(&mut self, id: ConnId, problem: &Problem, head_only: bool) {
+        self.node.counters[self.index].refusals.add(1);
+        let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
+        let close = request.is_none_or(|request| request.close_after);
+        problem.write(close, head_only, &[], &mut self.out);
+    }
+
+    /// Plans the answers gathered so far.
+    pub(super) fn answer(&mut self, id: ConnId) {
+        if self.out.is_empty() {
+            return;
+        }
+        if self.conns.get(id).is_some_and(|conn| conn.planned == self.outbox.number) {
+            self.flush();
+        }
+        let (number, now_ms) = (self.outbox.number, wrap_ms(self.now.mono_ms));
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.state.is_ending()) else {
+            return self.out.clear();
+        };
+        conn.planned = number;
+        conn.sent_at_ms = now_ms;
+        let last = conn.request.as_ref().is_some_and(|request| request.close_after)
+            && !matches!(conn.state, State::Parked | State::Polling | State::Streaming);
+        let (sock, position_before) = (conn.sock, conn.position);
+        let (start, pieces) = self.outbox.mark();
+        self.outbox.bytes.append(&mut self.out);
+        self.outbox.end_piece(None, 0, Origin::Arena);
+        let end = self.outbox.bytes.len();
+        self.outbox.plan(Plan {
+            id,
+            sock,
+            bytes: start..end,
+            pieces: pieces..pieces + 1,
+            position_before,
+            was_behind: false,
+            last,
+        });
+    }
+
+    /// The rest of an answer that did not fit.
+    pub(super) fn continue_answer(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Some(super::conns::Half::Bytes(bytes, _)) = conn.half.take().map(|half| *half) {
+            self.out.extend_from_slice(&bytes);
+        }
+        conn.step(Step::Unclog);
+        self.answer(id);
+        self.flush();
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.state == State::Head) else {
+            return;
+        };
+        let held = conn.request.as_mut().map(|request| std::mem::take(&mut request.buffer));
+        self.process(id, held.unwrap_or_default());
+    }
+}
+
+impl Request {
+    fn new(peer: SocketAddr, deadline_ms: u64) -> Self {
+        Self {
+            peer,
+            buffer: Vec::new(),
+            scan: Scan::default(),
+            body: None,
+            content: Vec::new(),
+            deadline_ms,
+            begun: false,
+            close_after: false,
+            job: None,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Which request goes where.
+
+use super::Worker;
+use super::publish::Publish;
+use crate::auth::place::{self, Place, Places};
+use crate::auth::{Identity, TokenError, jwt};
+use crate::driver::{ConnId, Driver};
+use crate::proto::http::{
+    Body, Head, Method, Problem, Response, decode_percent, pairs, segments, split_target,
+};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What a request waits for its body for.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    Publish(Publish),
+}
+
+impl Awaited {
+    /// The body is worked off line by line while it comes.
+    pub(super) fn is_stream(&self) -> bool {
+        let Self::Publish(publish) = self;
+        publish.is_stream()
+    }
+}
+
+/// What follows a head.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The answer is written.
+    Answered,
+    /// The connection waits for something else than input (a stream, a poll, room).
+    Waiting,
+    /// The body has to be read first.
+    Body(Body, Box<Awaited>),
+}
+
+/// Decoded query pairs.
+pub(super) type Query<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
+
+/// A request as the handlers see it.
+#[derive(Debug)]
+pub(super) struct Asked<'h, 'b> {
+    pub(super) head: &'h Head<'b>,
+    pub(super) query: &'h Query<'b>,
+}
+
+impl Asked<'_, '_> {
+    pub(super) fn option(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.head.method == Method::Head
+    }
+}
+
+const NOT_FOUND: &str = "nothing is served at this path";
+
+impl<D: Driver> Worker<D> {
+    /// Sends a request to its handler.
+    pub(super) fn route(&mut self, id: ConnId, head: &Head<'_>) -> Next {
+        let (path, query) = split_target(head.target);
+        let query: Query<'_> = match pairs(query).collect() {
+            Ok(query) => query,
+            Err(error) => {
+                let problem = Problem::new(400, "bad-query", error.to_string());
+                return self.refused(id, &problem, head);
+            }
+        };
+        let mut parts = segments(path);
+        let first = parts.next().unwrap_or_default();
+        let second = match parts.next().map(decode_percent).transpose() {
+            Ok(second) => second,
+            Err(error) => {
+                let problem = Problem::new(400, "bad-path", error.to_string());
+                return self.refused(id, &problem, head);
+            }
+        };
+        let deeper = parts.next().is_some();
+        let asked = Asked { head, query: &query };
+        let get = matches!(head.method, Method::Get | Method::Head);
+        match (first, second.as_deref(), deeper) {
+            ("sse" | "poll", name, false) if get => {
+                self.subscribe(id, &asked, name, first == "poll")
+            }
+            ("publish", name, false) if head.method == Method::Post => {
+                self.publish(id, &asked, name)
+            }
+            ("sse" | "poll", _, false) => self.not_allowed(id, head, "GET, HEAD"),
+            ("publish", _, false) => self.not_allowed(id, head, "POST"),
+            _ if get => match self.page(path) {
+                Some(page) => {
+                    let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
+                    let close = request.is_none_or(|request| request.close_after);
+                    Response::new(page.status)
+                        .body(page.content_type, &page.body)
+                        .field("Cache-Control", "no-store")
+                        .head_only(asked.is_head())
+                        .write(close, &mut self.out);
+                    self.skip_body(id, head);
+                    Next::Answered
+                }
+                None => self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head),
+            },
+            _ if self.page(path).is_some() => self.not_allowed(id, head, "GET, HEAD"),
+            _ => self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head),
+        }
+    }
+
+    fn not_allowed(&mut self, id: ConnId, head: &Head<'_>, allow: &'static str) -> Next {
+        let detail = format!("only {allow} is served at this path");
+        self.refused(id, &Problem::new(405, "method", detail).allow(allow), head)
+    }
+
+    /// Refuses a request whose body was not read: with one, the connection ends.
+    pub(super) fn refused(&mut self, id: ConnId, problem: &Problem, head: &Head<'_>) -> Next {
+        self.skip_body(id, head);
+        self.refuse(id, problem, head.method == Method::Head);
+        Next::Answered
+    }
+
+    /// A body nobody will read makes what follows it unreadable: the connection ends.
+    fn skip_body(&mut self, id: ConnId, head: &Head<'_>) {
+        let request = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut());
+        if let Some(request) = request {
+            request.close_after |= head.framing() != crate::proto::http::Framing::None;
+        }
+    }
+
+    /// Who asks: the first token found, in the order query, header, cookie. None: no token.
+    pub(super) fn identify(
+        &mut self,
+        asked: &Asked<'_, '_>,
+    ) -> Result<Option<(Arc<Identity>, Place)>, TokenError> {
+        let found = place::find(
+            Places {
+                query: &mut |name| asked.option(name).map(|v| Cow::Owned(v.to_owned())),
+                bearer: asked.head.bearer(),
+                cookie: &mut |name| asked.head.cookie(name).map(|v| Cow::Owned(v.to_owned())),
+            },
+            &self.node.options.cookies,
+        );
+        let Some(found) = found else { return Ok(None) };
+        self.verify(&found.token).map(|identity| Some((identity, found.place)))
+    }
+
+    /// Verifies a token, or finds it among the verified ones.
+    pub(super) fn verify(&mut self, token: &str) -> Result<Arc<Identity>, TokenError> {
+        let now_unix_s = self.now.unix_ms / 1_000;
+        let generation = self.node.revocation.load(std::sync::atomic::Ordering::Acquire);
+        if let Some(known) = self.verified.get(token.as_bytes(), now_unix_s, generation) {
+            return Ok(known);
+        }
+        let node = &self.node;
+        let identity = match &node.publisher {
+            Some(publisher) if publisher.matches(token.as_bytes()) => Identity::publisher(),
+            _ => jwt::verify(token, &node.keys, &node.rules, now_unix_s)?.into(),
+        };
+        let identity = Arc::new(identity);
+        self.verified.put(token.as_bytes(), Arc::clone(&identity), generation);
+        Ok(identity)
+    }
+}
