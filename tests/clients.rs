@@ -147,9 +147,11 @@ fn receive(program: &Program, awaited: &mut Vec<(usize, Event)>) {
 fn as_read(client: Client, payload: &str) -> String {
     let text = payload.replace("\r\n", "\n").replace('\r', "\n");
     if client == Client::FetchEventSource {
-        // Its parser joins `data` lines by `data ? data + "\n" + value : value` (parse.js), so it
-        // drops empty lines at the front. The bytes on the wire are the same as for the others.
-        return text.trim_start_matches('\n').to_owned();
+        // Two habits of its parser (parse.js): it decodes each line by a `TextDecoder` of its own,
+        // which eats a BOM at the front, and joins lines by `data ? data + "\n" + value : value`,
+        // which loses empty lines at the front. On the wire it gets what the others get.
+        let lines = text.split('\n').map(|line| line.strip_prefix('\u{feff}').unwrap_or(line));
+        return lines.collect::<Vec<_>>().join("\n").trim_start_matches('\n').to_owned();
     }
     text
 }
