@@ -1,0 +1,24 @@
+//! Tokens as a user makes them: `ringcast token`.
+
+use super::server::{command, new_folder};
+
+/// Runs `ringcast token ARGS` with `JWT_SECRET=secret`; the printed token.
+pub(crate) fn token(secret: &str, args: &[&str]) -> String {
+    let folder = new_folder();
+    let output = command(&folder, &[("JWT_SECRET", secret)])
+        .arg("token")
+        .args(args)
+        .output()
+        .expect("the binary runs");
+    let _ = std::fs::remove_dir_all(&folder);
+    assert!(
+        output.status.success(),
+        "ringcast token {args:?}: {:?} {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).expect("a token is ASCII");
+    let token = text.trim();
+    assert_eq!(token.split('.').count(), 3, "not a compact JWS: {token}");
+    token.to_owned()
+}
