@@ -108,10 +108,10 @@ pub(super) fn subscribe(args: &SubscribeArgs) -> ExitCode {
         match request.call() {
             Ok(answer) if answer.status() == 200 => {
                 let body = BufReader::new(answer.into_body().into_reader());
-                if let Err(error) = reader.print(body) {
-                    if error.kind() == io::ErrorKind::BrokenPipe {
-                        return ExitCode::SUCCESS;
-                    }
+                // Whoever read our output has gone.
+                let gone = |error: io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+                if reader.print(body).is_err_and(gone) {
+                    return ExitCode::SUCCESS;
                 }
             }
             Ok(answer) if answer.status() == 204 => return ExitCode::SUCCESS,

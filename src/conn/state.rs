@@ -73,23 +73,27 @@ impl State {
     /// The state after `step`, or none where it cannot happen.
     #[must_use]
     pub fn after(self, step: Step) -> Option<Self> {
-        use State as S;
         let next = match (self, step) {
-            (S::Head, Step::BodyExpected) => S::Body,
-            (S::Head | S::Body | S::Parked | S::Polling, Step::Answered) => S::Head,
-            (S::Head | S::Body, Step::Park) => S::Parked,
-            (S::Parked, Step::Resume) => S::Body,
-            (S::Head | S::Body | S::Parked | S::Polling, Step::Clog) => S::Answering,
-            (S::Answering, Step::Unclog) => S::Head,
-            (S::Head, Step::Poll) => S::Polling,
-            (S::Head | S::Body, Step::Stream) => S::Streaming,
+            (Self::Head, Step::BodyExpected) => Self::Body,
+            (Self::Head | Self::Body | Self::Parked | Self::Polling, Step::Answered) => Self::Head,
+            (Self::Head | Self::Body, Step::Park) => Self::Parked,
+            (Self::Parked, Step::Resume) => Self::Body,
+            (Self::Head | Self::Body | Self::Parked | Self::Polling, Step::Clog) => Self::Answering,
+            (Self::Answering, Step::Unclog) => Self::Head,
+            (Self::Head, Step::Poll) => Self::Polling,
+            (Self::Head | Self::Body, Step::Stream) => Self::Streaming,
             (
-                S::Head | S::Body | S::Parked | S::Answering | S::Polling | S::Streaming,
+                Self::Head
+                | Self::Body
+                | Self::Parked
+                | Self::Answering
+                | Self::Polling
+                | Self::Streaming,
                 Step::Finish,
-            ) => S::Lingering,
-            (S::Closing | S::Closed, Step::Abort) => return None,
-            (_, Step::Abort) => S::Closing,
-            (S::Closing, Step::Quiet) => S::Closed,
+            ) => Self::Lingering,
+            (Self::Closing | Self::Closed, Step::Abort) => return None,
+            (_, Step::Abort) => Self::Closing,
+            (Self::Closing, Step::Quiet) => Self::Closed,
             _ => return None,
         };
         Some(next)

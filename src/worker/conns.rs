@@ -1,6 +1,5 @@
 //! The slab of this core's connections.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use slab::Slab;
@@ -36,7 +35,6 @@ pub(super) enum Form {
 /// What a connection needs while it reads requests; given back when it becomes a stream.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) peer: SocketAddr,
     /// Input not yet consumed.
     pub(super) buffer: Vec<u8>,
     pub(super) scan: Scan,

@@ -1,7 +1,5 @@
 //! From received bytes to requests, and their answers on the way out.
 
-use std::net::SocketAddr;
-
 use super::Worker;
 use super::conns::{Request, wrap_ms};
 use super::outbox::{Origin, Plan};
@@ -11,10 +9,10 @@ use crate::driver::{ConnId, Driver, Received, Sock};
 use crate::proto::http::{CONTINUE, Parsed, Problem, Scan, parse_head};
 
 impl<D: Driver> Worker<D> {
-    pub(super) fn accept(&mut self, sock: Sock, peer: SocketAddr) {
+    pub(super) fn accept(&mut self, sock: Sock) {
         self.node.counters[self.index].accepts.add(1);
         let deadline_ms = self.now.mono_ms + self.node.options.head_timeout_ms;
-        let request = Box::new(Request::new(peer, deadline_ms));
+        let request = Box::new(Request::new(deadline_ms));
         let id = self.conns.insert(sock, request, self.now.mono_ms);
         self.offer_room();
         self.schedule(id, deadline_ms);
@@ -276,9 +274,8 @@ impl<D: Driver> Worker<D> {
 }
 
 impl Request {
-    fn new(peer: SocketAddr, deadline_ms: u64) -> Self {
+    fn new(deadline_ms: u64) -> Self {
         Self {
-            peer,
             buffer: Vec::new(),
             scan: Scan::default(),
             body: None,

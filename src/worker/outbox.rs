@@ -104,12 +104,6 @@ impl Outbox {
         self.end_piece(Some(event.seq), skipped, origin);
     }
 
-    /// Takes back what was put since a mark.
-    pub(super) fn truncate(&mut self, mark: (usize, usize)) {
-        self.bytes.truncate(mark.0);
-        self.pieces.truncate(mark.1);
-    }
-
     /// Plans a send of arena bytes.
     pub(super) fn plan(&mut self, plan: Plan) {
         debug_assert!(!plan.bytes.is_empty());

@@ -112,7 +112,7 @@ impl<D: Driver> Worker<D> {
             control_on: subscription.control == Control::On,
             poll_until_ms: 0,
         };
-        let (now, heartbeat_ms) = (self.now, self.node.options.heartbeat_ms);
+        let now = self.now;
         self.streams += 1;
         self.node.counters[self.index].streams_begun.add(1);
         if form == Form::Poll {
@@ -124,7 +124,12 @@ impl<D: Driver> Worker<D> {
             now.mono_ms.saturating_add(left_ms)
         });
         let poll_until_ms = extra.poll_until_ms;
-        let epoch = self.node.journal.epoch();
+        let open = Some(ControlEvent::Open {
+            connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
+            channels: names,
+            epoch: self.node.journal.epoch(),
+            heartbeat_ms: self.node.options.heartbeat_ms,
+        });
         let Some(conn) = self.conns.get_mut(id) else { return Next::Waiting };
         conn.form = form;
         conn.left_hub = false;
@@ -137,25 +142,14 @@ impl<D: Driver> Worker<D> {
                 request.deadline_ms = u64::MAX;
             }
         } else {
-            let mut bytes = std::mem::take(&mut self.out);
-            write_stream_head(&mut bytes, content_type(form), b"");
-            if form == Form::Sse {
-                write_preamble(&mut bytes, self.node.options.retry_ms);
-            }
-            if extra.control_on {
-                let open = ControlEvent::Open {
-                    connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
-                    channels: names,
-                    epoch,
-                    heartbeat_ms,
-                };
-                match form {
-                    Form::Sse => open.write(&mut bytes),
-                    _ => open.write_json(&mut bytes),
-                }
-            }
+            let bytes = first_bytes(
+                std::mem::take(&mut self.out),
+                form,
+                self.node.options.retry_ms,
+                open.filter(|_| extra.control_on),
+            );
             conn.step(Step::Stream);
-            conn.half = Some(Box::new(Half::Bytes(bytes.into_boxed_slice(), None)));
+            conn.half = Some(Box::new(Half::Bytes(bytes, None)));
             conn.request = None;
         }
         conn.extra = Some(Box::new(extra));
@@ -288,4 +282,23 @@ fn content_type(form: Form) -> &'static str {
         Form::Ndjson => "application/x-ndjson",
         Form::Poll => "application/json",
     }
+}
+
+/// What a stream begins with, behind answers not yet sent: head, preamble, `sse.open`.
+fn first_bytes(
+    mut bytes: Vec<u8>,
+    form: Form,
+    retry_ms: u32,
+    open: Option<ControlEvent>,
+) -> Box<[u8]> {
+    write_stream_head(&mut bytes, content_type(form), b"");
+    if form == Form::Sse {
+        write_preamble(&mut bytes, retry_ms);
+    }
+    match (open, form) {
+        (Some(open), Form::Sse) => open.write(&mut bytes),
+        (Some(open), _) => open.write_json(&mut bytes),
+        (None, _) => {}
+    }
+    bytes.into_boxed_slice()
 }

@@ -38,7 +38,7 @@ impl<D: Driver> Worker<D> {
     /// The dispatcher: each completion goes to the one place that knows what it means.
     fn handle(&mut self, completion: Completion) {
         match completion {
-            Completion::Accepted { sock, peer, .. } => self.accept(sock, peer),
+            Completion::Accepted { sock, .. } => self.accept(sock),
             Completion::AcceptFailed { .. } => {
                 self.node.counters[self.index].accept_failures.add(1);
             }

@@ -1,7 +1,7 @@
 //! eventfd(2).
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
 /// A counter that can be waited for.
@@ -21,11 +21,6 @@ impl EventFd {
 
     pub(crate) fn raw(&self) -> RawFd {
         self.0.as_raw_fd()
-    }
-
-    /// Wakes whoever waits. A full counter is as good as a raised one.
-    pub(crate) fn raise(&self) {
-        let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 
     /// Back to zero.

@@ -1,0 +1,57 @@
+# `make test` installs what the tests need and runs all of them; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROFILE := checked
+APT := $(shell [ "$$(id -u)" = 0 ] || echo sudo) apt-get
+LOOM_DIR := target/loom
+
+.PHONY: help
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: setup
+setup: .venv/installed tests/clients/node_modules/.package-lock.json ## Install what the tests need.
+
+.PHONY: packages
+packages:
+	@missing=(); \
+	command -v curl >/dev/null || missing+=(curl); \
+	command -v node >/dev/null || missing+=(nodejs); \
+	command -v npm >/dev/null || missing+=(npm); \
+	command -v cc >/dev/null || missing+=(build-essential); \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv); \
+	if [ $${#missing[@]} -gt 0 ]; then \
+		$(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq "$${missing[@]}"; \
+	fi
+
+.venv/installed: tests/clients/requirements.txt | packages
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	touch $@
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json | packages
+	cd tests/clients && npm ci --no-audit --no-fund --silent
+	touch $@
+
+.PHONY: test
+test: setup ## Run every test.
+	cargo test --profile $(PROFILE)
+	$(MAKE) loom
+
+.PHONY: loom
+loom: ## Check the lock-free ring under every interleaving.
+	RUSTFLAGS="--cfg loom" cargo test --profile $(PROFILE) --target-dir $(LOOM_DIR) --lib loom_
+
+.PHONY: lint
+lint: ## Format, clippy, and licences where cargo-deny is installed.
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences were not checked"; fi
+
+.PHONY: bench
+bench: ## Run the criterion benches.
+	cargo bench
