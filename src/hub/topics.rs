@@ -146,10 +146,10 @@ impl Hub {
         if let Some(walk) = &mut topic.walk {
             walk.cursor = walk.cursor.min(topic.members.len());
         }
-        if let Some(moved) = topic.members.get(link.index as usize) {
-            if let Some(other) = self.links.get_mut(moved.slot).get_mut(moved.link as usize) {
-                other.index = link.index;
-            }
+        if let Some(moved) = topic.members.get(link.index as usize)
+            && let Some(other) = self.links.get_mut(moved.slot).get_mut(moved.link as usize)
+        {
+            other.index = link.index;
         }
         if topic.members.is_empty() {
             self.drop_topic(link.topic);

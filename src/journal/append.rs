@@ -327,7 +327,7 @@ impl Journal {
             true
         });
         let first = match start {
-            PatternStart::Last(count) => matching.len().checked_sub(*count).unwrap_or_default(),
+            PatternStart::Last(count) => matching.len().saturating_sub(*count),
             PatternStart::Since(since) => matching.partition_point(|(_, at)| at < since),
         };
         matching.get(first).map_or(upto, |(seq, _)| seq - 1)

@@ -217,10 +217,11 @@ impl Command {
                 }
             }
             "tenant" | "tenantId" => self.tenant(&literal(value)?)?,
-            "broadcast" => match value.as_bool().ok_or_else(bad)? {
-                true => self.target(channel::BROADCAST)?,
-                false => {}
-            },
+            "broadcast" => {
+                if value.as_bool().ok_or_else(bad)? == true {
+                    self.target(channel::BROADCAST)?
+                }
+            }
             "store" => self.store = value.as_bool().ok_or_else(bad)?,
             "ttl_ms" => self.ttl_ms = Some(value.as_u64().ok_or_else(bad)?),
             "retry" => {

@@ -222,10 +222,10 @@ impl Locked<'_> {
         expected: Option<u64>,
         now_ms: u64,
     ) -> Verdict {
-        if let Some(key) = idempotency {
-            if let Some(seq) = self.shard(key.0).and_then(|shard| shard.find_key(key)) {
-                return Verdict::Duplicate(seq);
-            }
+        if let Some(key) = idempotency
+            && let Some(seq) = self.shard(key.0).and_then(|shard| shard.find_key(key))
+        {
+            return Verdict::Duplicate(seq);
         }
         let store = self.store;
         for key in targets {
@@ -234,10 +234,10 @@ impl Locked<'_> {
                 return Verdict::TooManyChannels;
             }
             let channel = shard.get_or_insert(key, store.namespaces(), now_ms);
-            if let Some(expected) = expected {
-                if channel.last_seq != expected {
-                    return Verdict::Conflict(channel.last_seq);
-                }
+            if let Some(expected) = expected
+                && channel.last_seq != expected
+            {
+                return Verdict::Conflict(channel.last_seq);
             }
             Shard::reserve(channel);
         }

@@ -155,10 +155,10 @@ impl Shard {
     /// than never.
     fn forget_oldest_tombstone(&mut self) {
         let Some((until_ms, hash)) = self.tombstone_order.pop_front() else { return };
-        if self.tombstones.get(&hash).is_some_and(|stone| stone.until_ms == until_ms) {
-            if let Some(stone) = self.tombstones.remove(&hash) {
-                self.floor = self.floor.max(stone.floor);
-            }
+        if self.tombstones.get(&hash).is_some_and(|stone| stone.until_ms == until_ms)
+            && let Some(stone) = self.tombstones.remove(&hash)
+        {
+            self.floor = self.floor.max(stone.floor);
         }
     }
 

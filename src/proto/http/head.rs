@@ -33,6 +33,7 @@ pub struct Scan {
 
 /// Answer of [`parse_head`].
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a head lies on the stack for one call: no box")]
 pub enum Parsed<'b> {
     /// A whole head of `len` bytes.
     Complete {
