@@ -218,8 +218,8 @@ impl Command {
             }
             "tenant" | "tenantId" => self.tenant(&literal(value)?)?,
             "broadcast" => {
-                if value.as_bool().ok_or_else(bad)? == true {
-                    self.target(channel::BROADCAST)?
+                if value.as_bool().ok_or_else(bad)? {
+                    self.target(channel::BROADCAST)?;
                 }
             }
             "store" => self.store = value.as_bool().ok_or_else(bad)?,
