@@ -43,7 +43,7 @@ test: setup ## Run every test.
 
 .PHONY: loom
 loom: ## Check the lock-free ring under every interleaving.
-	RUSTFLAGS="--cfg loom" cargo test --profile $(PROFILE) --target-dir $(LOOM_DIR) --lib loom_
+	RUSTFLAGS="--cfg ringcast_loom" cargo test --profile $(PROFILE) --target-dir $(LOOM_DIR) --lib loom_
 
 .PHONY: lint
 lint: ## Format, clippy, and licences where cargo-deny is installed.

@@ -1,22 +1,22 @@
 //! Atomics and cells, loom's where loom checks.
 
-#[cfg(loom)]
+#[cfg(ringcast_loom)]
 pub(super) use loom::{
     cell::UnsafeCell,
     sync::Mutex,
     sync::atomic::{AtomicU64, Ordering},
 };
-#[cfg(not(loom))]
+#[cfg(not(ringcast_loom))]
 pub(super) use std::sync::Mutex;
-#[cfg(not(loom))]
+#[cfg(not(ringcast_loom))]
 pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 
 /// std's cell with loom's manners.
-#[cfg(not(loom))]
+#[cfg(not(ringcast_loom))]
 #[derive(Debug)]
 pub(super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(ringcast_loom))]
 impl<T> UnsafeCell<T> {
     fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))

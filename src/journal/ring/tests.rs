@@ -1,4 +1,4 @@
-#[cfg(not(loom))]
+#[cfg(not(ringcast_loom))]
 use std::collections::VecDeque;
 
 use super::*;
@@ -9,7 +9,7 @@ fn size() -> u64 {
     event(1, "c", "x").ring_bytes()
 }
 
-#[cfg(not(loom))]
+#[cfg(not(ringcast_loom))]
 mod plain {
     use proptest::prelude::*;
 
@@ -125,7 +125,7 @@ mod plain {
     }
 }
 
-#[cfg(loom)]
+#[cfg(ringcast_loom)]
 mod checked {
     use super::*;
 
