@@ -272,3 +272,6 @@ impl Locked<'_> {
         subscribers
     }
 }
+
+#[cfg(test)]
+mod tests;
