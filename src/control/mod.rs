@@ -12,7 +12,7 @@ use std::thread;
 use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, PublisherToken, Rules, keys};
 use crate::config::Settings;
-use crate::driver::{ControlBell, Doorbells, UringDriver, UringSettings, probe, sys};
+use crate::driver::{ControlBell, Doorbells, StartError, UringDriver, UringSettings, probe, sys};
 use crate::journal::{Journal, JournalSettings, Reader};
 use crate::proto::sse::Epoch;
 use crate::worker::{Node, Options, Phase, Worker};
@@ -43,7 +43,9 @@ enum Failure {
     #[error("the secret cannot be used: {0}")]
     Secret(keys::KeyError),
     #[error("a worker did not start: {0}")]
-    Worker(std::io::Error),
+    Worker(#[from] StartError),
+    #[error("no thread for a worker: {0}")]
+    Thread(std::io::Error),
 }
 
 impl Failure {
@@ -198,11 +200,11 @@ fn start_workers(
                 Err(error) => drop(started.send(Err(error))),
             }
         });
-        threads.push(thread.map_err(Failure::Worker)?);
+        threads.push(thread.map_err(Failure::Thread)?);
     }
     drop(started);
     for result in starts {
-        result.map_err(Failure::Worker)?;
+        result?;
     }
     Ok(threads)
 }

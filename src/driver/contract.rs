@@ -78,7 +78,7 @@ pub enum Completion {
     Accepted {
         /// The new socket.
         sock: Sock,
-        /// Address of the other end.
+        /// Address of the other end; an IPv4 address mapped into IPv6 is shown as IPv4.
         peer: SocketAddr,
         /// Which listener.
         listener: u8,
@@ -143,13 +143,17 @@ pub trait Driver {
     /// Most connections this driver can hold at once.
     fn capacity(&self) -> usize;
 
-    /// Says how many more connections the worker has room for; the driver keeps no more accepts in
-    /// flight than that. 0 stops accepting; it is called again whenever the number changes much.
+    /// Says how many more connections the worker has room for, beyond those it has been told of;
+    /// the driver keeps no more accepts in flight than that. 0 stops accepting: clients wait in
+    /// the backlog. It is called again whenever the number changes much; meanwhile each accepted
+    /// connection takes one off. Room taken back may come too late for a client that has just
+    /// been accepted: it still arrives. (With less room than listeners, some listeners wait.)
     fn accept_room(&mut self, room: usize);
 
     /// Stops accepting for good (drain): in-flight accepts are cancelled, connections that were
     /// accepted meanwhile still arrive as [`Completion::Accepted`], waiting ones in the backlog
-    /// are taken and delivered too, then the listeners are closed.
+    /// are taken and delivered too as far as there is room, then the listeners are closed (which
+    /// resets whoever still waits there).
     fn stop_accepting(&mut self);
 
     /// Arms one receive through the shared buffer group.
@@ -172,10 +176,12 @@ pub trait Driver {
     /// One-shot, once per connection life: tells when the peer closes.
     fn watch_hangup(&mut self, sock: Sock, id: ConnId);
 
-    /// shutdown(2). No completion of its own; armed operations complete by it.
+    /// shutdown(2). No completion of its own; armed operations complete by it. Dear (a kernel
+    /// thread runs it): to end a connection with nothing armed, [`Driver::close`] is enough.
     fn shutdown(&mut self, sock: Sock, how: Shut);
 
-    /// Closes the socket; answered by [`Completion::Closed`].
+    /// Closes the socket; answered by [`Completion::Closed`]. May be called right after a
+    /// [`Driver::shutdown`] if nothing is armed: the driver sees to their order.
     fn close(&mut self, sock: Sock, id: ConnId);
 
     /// Wakes worker `worker` if it sleeps. Cheap to call twice.

@@ -1,71 +1,67 @@
-//! Ringing sleeping workers.
+//! How cores wake each other.
+//!
+//! A worker sleeps in its main ring; a message to that ring (MSG_RING) ends the sleep. Workers
+//! send it from their own ring with the next enter; other threads through a [`ControlBell`].
 
-use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use super::sys::{Ring, RingSettings};
-use super::user_data::{Op, pack_number};
+use super::error::StartError;
+use super::sys::bell::Messenger;
+use super::user_data::UserData;
 
-/// The main rings of all workers, by worker.
+/// The doors of all workers: their main rings. Filled in as the workers start.
 #[derive(Debug)]
 pub struct Doorbells {
-    fds: Box<[AtomicI32]>,
+    rings: Box<[AtomicI32]>,
 }
 
+const NOBODY: RawFd = -1;
+
 impl Doorbells {
-    /// Places for `workers` workers.
-    #[must_use]
+    /// A table for so many workers, nobody home yet.
     pub fn new(workers: usize) -> Self {
-        Self { fds: (0..workers).map(|_| AtomicI32::new(-1)).collect() }
+        Self { rings: (0..workers).map(|_| AtomicI32::new(NOBODY)).collect() }
     }
 
-    pub(super) fn set(&self, worker: usize, fd: RawFd) {
-        if let Some(place) = self.fds.get(worker) {
-            place.store(fd, Ordering::Release);
+    /// How many workers it was made for.
+    pub fn workers(&self) -> usize {
+        self.rings.len()
+    }
+
+    pub(super) fn set(&self, worker: usize, ring: RawFd) {
+        if let Some(door) = self.rings.get(worker) {
+            door.store(ring, Ordering::Release);
         }
     }
 
-    /// A worker that stops can no longer be rung.
+    /// A worker that has stopped can no longer be rung. (Dropping its driver does this too.)
     pub fn clear(&self, worker: usize) {
-        self.set(worker, -1);
+        self.set(worker, NOBODY);
     }
 
-    pub(super) fn get(&self, worker: usize) -> Option<RawFd> {
-        let fd = self.fds.get(worker)?.load(Ordering::Acquire);
-        (fd >= 0).then_some(fd)
+    pub(super) fn door(&self, worker: usize) -> Option<RawFd> {
+        let ring = self.rings.get(worker)?.load(Ordering::Acquire);
+        (ring != NOBODY).then_some(ring)
     }
 }
 
-/// A bell for threads that are no workers.
-#[derive(Debug)]
+/// Rings workers from any other thread: the control half, the admin pages, tests.
 pub struct ControlBell {
-    ring: Ring,
+    messenger: Messenger,
 }
 
 impl ControlBell {
-    /// Makes a ring to ring with, on the thread that will use it.
-    ///
-    /// # Errors
-    /// What the kernel refused.
-    pub fn new() -> io::Result<Self> {
-        let settings = RingSettings {
-            submissions: 8,
-            completions: 16,
-            descriptors: 1,
-            buffers: 2,
-            buffer_bytes: 64,
-            accepts: 0,
-        };
-        Ok(Self { ring: Ring::new(settings)? })
+    /// Makes the bell's own small ring. It may be moved from thread to thread.
+    pub fn new() -> Result<Self, StartError> {
+        Ok(Self { messenger: Messenger::open()? })
     }
 
-    /// Wakes a worker.
-    pub fn ring(&mut self, doorbells: &Doorbells, worker: usize) {
-        if let Some(fd) = doorbells.get(worker) {
-            self.ring.message(fd, pack_number(Op::Bell, 0), pack_number(Op::Quiet, 0));
-            self.ring.submit();
-            while self.ring.next().is_some() {}
-        }
+    /// Wakes a worker if it sleeps; a worker that is not there (any more) is no error. Returns
+    /// whether the message was delivered.
+    pub fn ring(&mut self, doorbells: &Doorbells, worker: usize) -> bool {
+        doorbells
+            .door(worker)
+            .is_some_and(|ring| self.messenger.post(ring, UserData::Doorbell).is_ok())
     }
 }

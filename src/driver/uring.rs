@@ -1,319 +1,293 @@
-//! The real kernel: one worker's rings.
+//! The driver contract on the real kernel.
 //!
-//! The first ring is the main one: it sleeps, takes doorbells and polls the eventfds of its
-//! siblings. Siblings exist because a ring's table of direct descriptors is capped by
-//! RLIMIT_NOFILE, while direct descriptors do not count against it.
+//! A worker owns one *main* ring, in which it sleeps, and further *sibling* rings when it is to
+//! hold more connections than one table of direct descriptors may (RLIMIT_NOFILE entries each).
+//! A [`Sock`] is the ring's index and the descriptor's index in it.
+//!
+//! - `accept.rs`: accepts in flight, room, pauses after errors, the end of accepting.
+//! - `turn.rs`: enter, and what each completion means.
+//! - `sibling.rs`: opening further rings and hearing from them.
 
-use std::io;
+mod accept;
+mod sibling;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::accept::Accepts;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::clock;
 use super::contract::{Completion, ConnId, Driver, Now, Outgoing, Received, Shut, Sock};
 use super::doorbell::Doorbells;
-use super::sys::{self, Cqe, EventFd, Ring, RingSettings};
-use super::user_data::{Op, pack, pack_number, unpack};
+use super::error::{Errno, StartError};
+use super::sys::address::AddressTable;
+use super::sys::limits;
+use super::sys::ring::{Descriptors, Ring};
+use super::sys::send::{self, Item};
+use super::user_data::UserData;
+use accept::Accepting;
+use sibling::{Bank, Plan};
 
-/// Deferred work the kernel runs in one enter is max(20, wanted): ask for many when draining.
-const DRAIN: u32 = 1_024;
-/// Bits of a [`Sock`] that name the descriptor; the rest names the ring.
-const DESCRIPTOR_BITS: u32 = 24;
-/// Most rings of one worker.
-const RINGS_MAX: usize = 64;
-
-/// How a worker's rings are made.
-#[derive(Debug, Clone)]
+/// How a worker's driver is cut.
+#[derive(Debug, Clone, Copy)]
 pub struct UringSettings {
-    /// Connections wanted; more rings are made where one table is too small.
+    /// Most connections of this worker. What the limits allow may be less: see
+    /// [`Driver::connections_max`].
     pub connections_max: usize,
-    /// Most direct descriptors in one ring; RLIMIT_NOFILE caps it.
-    pub descriptors_per_ring: usize,
-    /// Receive buffers of the main ring (a power of two) and their size in bytes.
+    /// How sockets are named; [`probe`](super::probe) says what this kernel is good for.
+    pub descriptors: Descriptors,
+    /// Submission entries of the main ring (64 bytes each); a batch of sends longer than this
+    /// takes several enters.
+    pub submissions: u32,
+    /// Completion entries of each ring (16 bytes each).
+    pub completions: u32,
+    /// Receive buffers of the main ring, a power of two up to 32,768.
     pub receive_buffers: u16,
-    /// Size of one receive buffer.
+    /// Receive buffers of each sibling ring, a power of two up to 32,768.
+    pub sibling_receive_buffers: u16,
+    /// Bytes of each receive buffer.
     pub receive_buffer_bytes: u32,
-    /// One-shot accepts in flight.
-    pub accepts: u16,
+    /// One-shot accepts kept in flight on each listener (64 to 256 are sensible).
+    pub accepts_in_flight: u16,
+    /// First pause after a failed accept, milliseconds; doubles up to
+    /// [`accept_pause_max_ms`](Self::accept_pause_max_ms).
+    pub accept_pause_ms: u64,
+    /// Longest pause after failed accepts, milliseconds.
+    pub accept_pause_max_ms: u64,
+    /// Entries of one direct table at most; for tests of sibling rings. The limits of
+    /// RLIMIT_NOFILE and of the kernel (1,048,576) hold in any case.
+    pub descriptors_per_ring: usize,
 }
 
 impl Default for UringSettings {
     fn default() -> Self {
         Self {
-            connections_max: 20_000,
-            descriptors_per_ring: 1 << 20,
+            connections_max: 10_000,
+            descriptors: Descriptors::Direct,
+            submissions: 1024,
+            completions: 4096,
             receive_buffers: 256,
-            receive_buffer_bytes: 4_096,
-            accepts: 64,
+            sibling_receive_buffers: 64,
+            receive_buffer_bytes: 4096,
+            accepts_in_flight: 64,
+            accept_pause_ms: 50,
+            accept_pause_max_ms: 1000,
+            descriptors_per_ring: 1 << 20,
         }
     }
 }
 
-/// One ring and what the worker has to know of it.
-#[derive(Debug)]
-struct Part {
-    ring: Ring,
-    used: usize,
-    capacity: usize,
-    /// Raised by the kernel when this sibling has completions.
-    event: Option<EventFd>,
-    /// Has to be entered: its eventfd fired.
-    dirty: bool,
+/// What a driver has counted since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UringCounts {
+    /// io_uring_enter calls of all rings.
+    pub enters: u64,
+    /// Times a completion queue was found overflown (nothing lost).
+    pub overflows: u64,
+    /// Receives that had to wait for a buffer.
+    pub buffers_exhausted: u64,
+    /// Pauses of accepting after an error.
+    pub accept_pauses: u64,
+    /// Doorbells sent to other workers.
+    pub doorbells: u64,
+    /// Rings in use, the main one included.
+    pub rings: u64,
 }
 
-/// The driver of one worker on the real kernel.
-#[derive(Debug)]
+/// A shutdown under way, and the close that waits for it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shutting {
+    running: u32,
+    close: Option<ConnId>,
+}
+
+/// [`Driver`] on io_uring. Bound to the thread that made it.
 pub struct UringDriver {
-    parts: Vec<Part>,
-    accepts: Accepts,
-    /// Accepts are in flight on this ring.
-    filling: usize,
-    listeners: Vec<TcpListener>,
-    doorbells: Arc<Doorbells>,
+    settings: UringSettings,
+    plan: Plan,
+    /// The main ring first; at most 256.
+    banks: Vec<Bank>,
+    addresses: Rc<AddressTable>,
+    accepting: Accepting,
+    /// Completions not yet handed out.
     ready: Vec<Completion>,
-    overflows: u64,
+    /// Armed receives: user data to descriptor index, to arm again when buffers ran out.
+    receiving: HashMap<u64, u32, RandomState>,
+    /// Sockets with a shutdown under way.
+    shutting: HashMap<Sock, Shutting, RandomState>,
+    doorbells: Arc<Doorbells>,
+    worker: usize,
+    /// Workers rung since the last enter.
+    rung: Vec<bool>,
+    /// A doorbell is among `ready`.
+    rang: bool,
+    counts: UringCounts,
+}
+
+const RING_SHIFT: u32 = 24;
+const INDEX_MASK: u32 = (1 << RING_SHIFT) - 1;
+
+/// Where a socket lives: ring and descriptor index.
+const fn place(sock: Sock) -> (usize, u32) {
+    ((sock.0 >> RING_SHIFT) as usize, sock.0 & INDEX_MASK)
+}
+
+/// The name of descriptor `index` (below 2^24) of ring `ring` (below 256).
+#[allow(clippy::cast_possible_truncation)] // at most 256 rings
+const fn name(ring: usize, index: u32) -> Sock {
+    Sock((ring as u32) << RING_SHIFT | index & INDEX_MASK)
 }
 
 impl UringDriver {
-    /// Makes the rings of worker `worker`. Call it on the thread that will use them.
+    /// Starts the driver of worker `worker` on the calling thread, which alone may use it.
     ///
-    /// # Errors
-    /// What the kernel refused.
+    /// The driver takes connections from `listeners` (at most 255; numbered as given) as soon as
+    /// [`Driver::accept_room`] has said that there is room, and opens the worker's door in
+    /// `doorbells`. Options of the listening sockets (`listener.rs`) are inherited by the
+    /// connections.
     pub fn new(
         settings: &UringSettings,
         listeners: Vec<TcpListener>,
         worker: usize,
         doorbells: Arc<Doorbells>,
-    ) -> io::Result<Self> {
-        let per_ring = settings.descriptors_per_ring.min(sys::descriptor_limit()).max(1);
-        let rings = settings.connections_max.div_ceil(per_ring).clamp(1, RINGS_MAX);
-        let mut parts: Vec<Part> = Vec::with_capacity(rings);
-        for at in 0..rings {
-            let left = settings.connections_max.saturating_sub(at * per_ring);
-            let capacity = left.clamp(1, per_ring);
-            let share = if at == 0 { 1 } else { 4 };
-            let ring = Ring::new(RingSettings {
-                submissions: 512,
-                completions: 4_096,
-                descriptors: u32::try_from(capacity).unwrap_or(u32::MAX),
-                buffers: settings.receive_buffers / share,
-                buffer_bytes: settings.receive_buffer_bytes,
-                accepts: settings.accepts,
-            })?;
-            let mut event = None;
-            if let Some(main) = parts.first_mut() {
-                let fd = EventFd::new()?;
-                ring.register_eventfd(fd.raw())?;
-                main.ring.poll_fd(fd.raw(), pack_number(Op::Sibling, number(at)));
-                event = Some(fd);
-            }
-            let part = Part { ring, used: 0, capacity, event, dirty: false };
-            parts.push(part);
-        }
-        doorbells.set(worker, parts[0].ring.fd());
-        let fds = listeners.iter().map(AsRawFd::as_raw_fd).collect();
+    ) -> Result<Self, StartError> {
+        let plan = Plan::new(settings, limits::read(limits::Resource::Descriptors).soft)?;
+        let in_flight_max = listeners.len() * usize::from(settings.accepts_in_flight.max(1));
+        let places = u16::try_from(in_flight_max).map_err(|_| StartError::Settings)?;
+        let addresses = Rc::new(AddressTable::new(places));
+        let accepting = Accepting::new(listeners, settings)?;
+        let main = Bank::open_main(settings, &plan, Rc::clone(&addresses))?;
+        doorbells.set(worker, main.ring.raw_fd());
         Ok(Self {
-            parts,
-            accepts: Accepts::new(fds, settings.accepts),
-            filling: 0,
-            listeners,
+            settings: *settings,
+            plan,
+            banks: vec![main],
+            addresses,
+            accepting,
+            ready: Vec::with_capacity(256),
+            receiving: HashMap::default(),
+            shutting: HashMap::default(),
+            rung: vec![false; doorbells.workers()],
             doorbells,
-            ready: Vec::new(),
-            overflows: 0,
+            worker,
+            rang: false,
+            counts: UringCounts::default(),
         })
     }
 
-    /// Rings of this worker.
-    #[must_use]
-    pub fn rings(&self) -> usize {
-        self.parts.len()
+    /// What it has counted.
+    pub fn counts(&self) -> UringCounts {
+        let mut counts = UringCounts { rings: self.banks.len() as u64, ..self.counts };
+        for bank in &self.banks {
+            let ring = bank.ring.counts();
+            counts.enters += ring.enters;
+            counts.overflows += ring.overflows;
+        }
+        counts
     }
 
-    /// How often completions did not fit a completion queue (nothing is lost by it).
-    #[must_use]
-    pub fn overflows(&self) -> u64 {
-        self.overflows
+    /// Set when the kernel has refused to work for a ring of this driver for good (it does not
+    /// happen in a sound process): nothing more will come, the worker should stop.
+    pub fn dead(&self) -> Option<Errno> {
+        self.banks.iter().find_map(|bank| bank.ring.dead())
     }
 
-    fn part(&mut self, sock: Sock) -> (&mut Part, u32) {
-        let (ring, descriptor) = split(sock);
-        let last = self.parts.len() - 1;
-        (&mut self.parts[ring.min(last)], descriptor)
+    /// Sockets open in all rings.
+    pub fn open(&self) -> usize {
+        self.banks.iter().map(|bank| bank.live as usize).sum()
     }
 
-    /// Keeps accepts in flight on the first ring with room, no more than there are free slots.
-    fn top_up_accepts(&mut self) {
-        if self.accepts.in_flight() == 0 {
-            let free = |part: &Part| part.used < part.capacity;
-            match self.parts.iter().position(free) {
-                Some(ring) => self.filling = ring,
-                None => return,
-            }
-        }
-        let now_ms = sys::mono_ms();
-        let part = &mut self.parts[self.filling];
-        let free = part.capacity - part.used.min(part.capacity);
-        while let Some((listener, slot)) = self.accepts.arm(free, now_ms) {
-            part.ring.accept(listener, slot, pack_number(Op::Accept, u32::from(slot)));
-        }
+    fn ring_of(&mut self, sock: Sock) -> Option<(&mut Ring, u32)> {
+        let (ring, index) = place(sock);
+        let bank = self.banks.get_mut(ring);
+        debug_assert!(bank.is_some(), "{sock:?} names no ring of this driver");
+        bank.map(|bank| (&mut bank.ring, index))
     }
 
-    /// Collects what a ring has ready.
-    fn collect(&mut self, ring: usize) {
-        while let Some(cqe) = self.parts[ring].ring.next() {
-            self.translate(ring, cqe);
+    fn watch(&mut self, sock: Sock, events: libc::c_short, data: UserData) {
+        if let Some((ring, index)) = self.ring_of(sock) {
+            ring.watch(index, events, data);
         }
-        if self.parts[ring].ring.is_overflowing() {
-            self.overflows += 1;
-        }
-    }
-
-    fn translate(&mut self, ring: usize, cqe: Cqe) {
-        let Some((op, id)) = unpack(cqe.user_data) else { return };
-        let completion = match op {
-            Op::Accept => return self.accepted(ring, id.slot, cqe.result),
-            Op::Receive => return self.received(ring, id, cqe),
-            Op::Send => Completion::Sent {
-                token: id.slot,
-                result: match cqe.result {
-                    taken if taken >= 0 => Ok(taken.unsigned_abs() as usize),
-                    errno if -errno == libc::EAGAIN => Ok(0),
-                    errno => Err(-errno),
-                },
-            },
-            Op::Hangup => Completion::HungUp { id },
-            Op::Writable => Completion::Writable { id },
-            Op::Close => {
-                let part = &mut self.parts[ring];
-                part.used = part.used.saturating_sub(1);
-                Completion::Closed { id }
-            }
-            Op::Bell => Completion::Doorbell,
-            Op::Sibling => {
-                let sibling = id.slot as usize;
-                if let Some(part) = self.parts.get_mut(sibling) {
-                    part.dirty = true;
-                    if let Some(event) = &part.event {
-                        event.clear();
-                        let fd = event.raw();
-                        self.parts[0].ring.poll_fd(fd, cqe.user_data);
-                    }
-                }
-                return;
-            }
-            Op::Quiet => return,
-        };
-        self.ready.push(completion);
-    }
-
-    fn accepted(&mut self, ring: usize, slot: u32, result: i32) {
-        let Ok(slot) = u16::try_from(slot) else { return };
-        let listener = self.accepts.completed(slot);
-        if result >= 0 {
-            self.accepts.succeeded();
-            let part = &mut self.parts[ring];
-            part.used += 1;
-            let sock = join(ring, result.unsigned_abs());
-            let peer = part.ring.accepted_peer(slot);
-            self.ready.push(Completion::Accepted { sock, peer, listener });
-            return;
-        }
-        let errno = -result;
-        if matches!(errno, libc::ECANCELED | libc::EINVAL) && self.accepts.is_stopped() {
-            return;
-        }
-        // The peer gave up before we took it: nothing is wrong here.
-        if !matches!(errno, libc::ECONNABORTED | libc::EAGAIN | libc::EINTR) {
-            self.accepts.back_off(sys::mono_ms());
-            self.ready.push(Completion::AcceptFailed { listener, errno });
-        }
-    }
-
-    fn received(&mut self, ring: usize, id: ConnId, cqe: Cqe) {
-        let completion = match (cqe.result, cqe.buffer) {
-            (len, Some(buffer)) if len > 0 => {
-                let ring = u8::try_from(ring).unwrap_or(u8::MAX);
-                Completion::Received {
-                    id,
-                    data: Received { ring, buffer, len: len.unsigned_abs() },
-                }
-            }
-            (result, buffer) => {
-                if let Some(buffer) = buffer {
-                    self.parts[ring].ring.recycle(buffer);
-                }
-                Completion::ReceiveEnded { id, errno: (-result).max(0) }
-            }
-        };
-        self.ready.push(completion);
     }
 }
 
 impl Driver for UringDriver {
     fn now(&mut self) -> Now {
-        Now { mono_ms: sys::mono_ms(), unix_ms: sys::unix_ms() }
+        clock::now()
     }
 
     fn capacity(&self) -> usize {
-        self.parts.iter().map(|part| part.capacity).sum()
+        self.plan.capacity
     }
 
     fn accept_room(&mut self, room: usize) {
-        self.accepts.set_room(room);
+        self.set_room(room);
     }
 
     fn stop_accepting(&mut self) {
-        let part = &mut self.parts[self.filling];
-        for slot in self.accepts.stop() {
-            let target = pack_number(Op::Accept, u32::from(slot));
-            part.ring.cancel(target, pack_number(Op::Quiet, 0));
-        }
-        self.listeners.clear();
+        self.stop();
     }
 
     fn receive(&mut self, sock: Sock, id: ConnId) {
-        let (part, descriptor) = self.part(sock);
-        part.ring.receive(descriptor, pack(Op::Receive, id));
+        let data = UserData::Receive(id);
+        if let Some((ring, index)) = self.ring_of(sock) {
+            ring.receive(index, data);
+            self.receiving.insert(data.pack(), index);
+        }
     }
 
     fn received(&self, data: &Received) -> &[u8] {
-        let part = self.parts.get(usize::from(data.ring));
-        part.map_or(&[], |part| part.ring.buffer(data.buffer, data.len))
+        self.banks
+            .get(usize::from(data.ring))
+            .map_or(&[], |bank| bank.ring.bytes(data.buffer, data.len))
     }
 
     fn recycle(&mut self, data: Received) {
-        if let Some(part) = self.parts.get_mut(usize::from(data.ring)) {
-            part.ring.recycle(data.buffer);
+        let ring = usize::from(data.ring);
+        if let Some(bank) = self.banks.get_mut(ring) {
+            bank.recycle(data.buffer);
         }
     }
 
     fn send<'a>(&mut self, batch: &mut dyn Iterator<Item = Outgoing<'a>>) {
-        let encode =
-            |out: Outgoing<'a>| (split(out.sock).1, pack_number(Op::Send, out.token), out.bytes);
-        if self.parts.len() == 1 {
-            self.parts[0].ring.send_all(batch.map(encode));
-            return self.collect(0);
+        if let Some(Errno(errno)) = self.dead() {
+            let unsent = batch.map(|out| Completion::Sent { token: out.token, result: Err(errno) });
+            self.ready.extend(unsent);
+            return;
         }
-        let mut batch: Vec<Outgoing<'a>> = batch.collect();
-        batch.sort_by_key(|out| split(out.sock).0);
-        for same in batch.chunk_by(|one, two| split(one.sock).0 == split(two.sock).0) {
-            let ring = same.first().map_or(0, |out| split(out.sock).0);
-            if let Some(part) = self.parts.get_mut(ring) {
-                part.ring.send_all(same.iter().copied().map(encode));
-                self.collect(ring);
-            }
+        let (ready, rings) = (&mut self.ready, self.banks.len());
+        let mut items = batch.filter_map(|out| {
+            let (ring, index) = place(out.sock);
+            // The kernel would cut what is too long without a word.
+            let errno = match (ring < rings, out.bytes.len() <= send::SEND_BYTES_MAX) {
+                (true, true) => {
+                    return Some(Item { ring, index, bytes: out.bytes, token: out.token });
+                }
+                (false, _) => libc::EBADF,
+                (true, false) => libc::EMSGSIZE,
+            };
+            ready.push(Completion::Sent { token: out.token, result: Err(errno) });
+            None
+        });
+        send::send_all(&mut self.banks, &mut items);
+        // The worker mends short sends before it plans the next, so it must hear of them all now.
+        for ring in 0..rings {
+            self.collect_posted(ring);
         }
     }
 
     fn watch_writable(&mut self, sock: Sock, id: ConnId) {
-        let (part, descriptor) = self.part(sock);
-        part.ring.poll(descriptor, libc::POLLOUT, pack(Op::Writable, id));
+        self.watch(sock, libc::POLLOUT, UserData::Writable(id));
     }
 
     fn watch_hangup(&mut self, sock: Sock, id: ConnId) {
-        let (part, descriptor) = self.part(sock);
-        part.ring.poll(descriptor, libc::POLLRDHUP, pack(Op::Hangup, id));
+        self.watch(sock, libc::POLLRDHUP, UserData::HangUp(id));
     }
 
     fn shutdown(&mut self, sock: Sock, how: Shut) {
@@ -321,69 +295,54 @@ impl Driver for UringDriver {
             Shut::Write => libc::SHUT_WR,
             Shut::Both => libc::SHUT_RDWR,
         };
-        let (part, descriptor) = self.part(sock);
-        part.ring.shutdown(descriptor, how, pack_number(Op::Quiet, 0));
+        if let Some((ring, index)) = self.ring_of(sock) {
+            ring.shutdown(index, how, UserData::Shutdown { index });
+            self.shutting.entry(sock).or_default().running += 1;
+        }
     }
 
     fn close(&mut self, sock: Sock, id: ConnId) {
-        let (part, descriptor) = self.part(sock);
-        part.ring.close(descriptor, pack(Op::Close, id));
+        if let Some(shutting) = self.shutting.get_mut(&sock) {
+            // The shutdown looks its descriptor up late: closed now, it could hit the next owner
+            // of the slot.
+            shutting.close = Some(id);
+            return;
+        }
+        if let Some((ring, index)) = self.ring_of(sock) {
+            ring.close(index, UserData::Close(id));
+        }
     }
 
     fn ring(&mut self, worker: usize) {
-        if let Some(fd) = self.doorbells.get(worker) {
-            let bell = pack_number(Op::Bell, 0);
-            self.parts[0].ring.message(fd, bell, pack_number(Op::Quiet, 0));
+        if worker == self.worker {
+            self.hear_doorbell();
+            return;
+        }
+        let Some(rung) = self.rung.get_mut(worker) else { return };
+        if *rung {
+            return;
+        }
+        if let (Some(door), Some(main)) = (self.doorbells.door(worker), self.banks.first_mut()) {
+            *rung = true;
+            self.counts.doorbells += 1;
+            main.ring.message(door, UserData::Doorbell);
         }
     }
 
     fn enter(&mut self, wait_until_mono_ms: Option<u64>) {
-        self.top_up_accepts();
-        for sibling in 1..self.parts.len() {
-            let part = &mut self.parts[sibling];
-            part.ring.submit();
-            if std::mem::take(&mut part.dirty) {
-                part.ring.enter(DRAIN, Some(Duration::ZERO));
-            }
-            self.collect(sibling);
-        }
-        let main = &mut self.parts[0].ring;
-        let wait = wait_until_mono_ms.map(|until| {
-            let until = until.min(self.accepts.due_at_ms().unwrap_or(u64::MAX));
-            until.saturating_sub(sys::mono_ms())
-        });
-        match wait.filter(|wait_ms| *wait_ms > 0 && self.ready.is_empty()) {
-            Some(wait_ms) => {
-                main.enter(1, Some(Duration::from_millis(wait_ms)));
-                main.enter(DRAIN, Some(Duration::ZERO));
-            }
-            None => main.enter(DRAIN, Some(Duration::ZERO)),
-        }
-        self.collect(0);
-        for sibling in 1..self.parts.len() {
-            if std::mem::take(&mut self.parts[sibling].dirty) {
-                self.parts[sibling].ring.enter(DRAIN, Some(Duration::ZERO));
-                self.collect(sibling);
-            }
-        }
+        self.rung.fill(false);
+        self.turn(wait_until_mono_ms);
     }
 
     fn completions(&mut self, out: &mut Vec<Completion>) {
+        self.accepting.delivered();
+        self.rang = false;
         out.append(&mut self.ready);
     }
 }
 
-fn number(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
+impl Drop for UringDriver {
+    fn drop(&mut self) {
+        self.doorbells.clear(self.worker);
+    }
 }
-
-fn join(ring: usize, descriptor: u32) -> Sock {
-    Sock(number(ring) << DESCRIPTOR_BITS | descriptor)
-}
-
-fn split(sock: Sock) -> (usize, u32) {
-    ((sock.0 >> DESCRIPTOR_BITS) as usize, sock.0 & ((1 << DESCRIPTOR_BITS) - 1))
-}
-
-#[cfg(test)]
-mod tests;

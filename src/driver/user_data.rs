@@ -1,75 +1,194 @@
-//! What travels through the kernel with an operation: it names, it never points.
+//! The 64 bits that travel with an operation through the kernel.
+//!
+//! Layout, high to low: 8 bits of kind, 24 bits of generation (or a small index), 32 bits of slot,
+//! token or index. A reused slot has another generation, so a completion that comes late is told
+//! apart from one of the slot's new owner.
 
 use super::contract::ConnId;
 
-/// What an operation was.
+/// What an operation was, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Op {
-    Accept = 1,
-    Receive,
-    Send,
-    Hangup,
-    Writable,
-    Close,
-    /// Nobody waits for it: shutdown, cancel, message.
-    Quiet,
-    /// Another core rang.
-    Bell,
-    /// A sibling ring has completions.
-    Sibling,
+pub enum UserData {
+    /// An operation whose outcome changes nothing: a cancel, a doorbell sent.
+    Ignored,
+    /// One receive.
+    Receive(ConnId),
+    /// The watch for the peer's hang-up.
+    HangUp(ConnId),
+    /// The watch for room in the send buffer.
+    Writable(ConnId),
+    /// A close.
+    Close(ConnId),
+    /// A send; the token is the caller's.
+    Send {
+        /// `Outgoing::token`.
+        token: u32,
+    },
+    /// One accept.
+    Accept {
+        /// Index of the listener.
+        listener: u8,
+        /// Where the kernel writes the peer's address.
+        address: u16,
+    },
+    /// A shutdown of the descriptor with this index in the completing ring.
+    Shutdown {
+        /// Descriptor index.
+        index: u32,
+    },
+    /// A doorbell rung by another ring.
+    Doorbell,
+    /// The eventfd of a further ring of the same worker.
+    Sibling {
+        /// Index of that ring.
+        ring: u8,
+    },
+    /// A socket being made (the client half).
+    Open {
+        /// Descriptor index.
+        index: u32,
+    },
+    /// A connect (the client half).
+    Connect {
+        /// Descriptor index.
+        index: u32,
+    },
+    /// A repeating receive (the client half).
+    Stream {
+        /// Descriptor index.
+        index: u32,
+    },
+    /// A close (the client half).
+    Hang {
+        /// Descriptor index.
+        index: u32,
+    },
 }
 
-impl Op {
-    fn from_bits(bits: u8) -> Option<Self> {
-        const ALL: [Op; 9] = [
-            Op::Accept,
-            Op::Receive,
-            Op::Send,
-            Op::Hangup,
-            Op::Writable,
-            Op::Close,
-            Op::Quiet,
-            Op::Bell,
-            Op::Sibling,
-        ];
-        ALL.into_iter().find(|op| *op as u8 == bits)
+const IGNORED: u64 = 0;
+const RECEIVE: u64 = 1;
+const HANG_UP: u64 = 2;
+const WRITABLE: u64 = 3;
+const CLOSE: u64 = 4;
+const SEND: u64 = 5;
+const ACCEPT: u64 = 6;
+const SHUTDOWN: u64 = 7;
+const DOORBELL: u64 = 8;
+const SIBLING: u64 = 9;
+const OPEN: u64 = 10;
+const CONNECT: u64 = 11;
+const STREAM: u64 = 12;
+const HANG: u64 = 13;
+
+const fn join(kind: u64, middle: u32, low: u32) -> u64 {
+    kind << 56 | ((middle & ConnId::GENERATION_MASK) as u64) << 32 | low as u64
+}
+
+impl UserData {
+    /// As the kernel carries it. Of a generation the low 24 bits are kept.
+    pub const fn pack(self) -> u64 {
+        match self {
+            Self::Ignored => join(IGNORED, 0, 0),
+            Self::Receive(id) => join(RECEIVE, id.generation, id.slot),
+            Self::HangUp(id) => join(HANG_UP, id.generation, id.slot),
+            Self::Writable(id) => join(WRITABLE, id.generation, id.slot),
+            Self::Close(id) => join(CLOSE, id.generation, id.slot),
+            Self::Send { token } => join(SEND, 0, token),
+            Self::Accept { listener, address } => join(ACCEPT, listener as u32, address as u32),
+            Self::Shutdown { index } => join(SHUTDOWN, 0, index),
+            Self::Doorbell => join(DOORBELL, 0, 0),
+            Self::Sibling { ring } => join(SIBLING, 0, ring as u32),
+            Self::Open { index } => join(OPEN, 0, index),
+            Self::Connect { index } => join(CONNECT, 0, index),
+            Self::Stream { index } => join(STREAM, 0, index),
+            Self::Hang { index } => join(HANG, 0, index),
+        }
     }
-}
 
-/// Operation (8 bits), generation (24 bits), slot or token (32 bits).
-pub(super) fn pack(op: Op, id: ConnId) -> u64 {
-    let generation = u64::from(id.generation & ConnId::GENERATION_MASK);
-    (op as u64) << 56 | generation << 32 | u64::from(id.slot)
-}
-
-/// An operation with a number instead of a connection.
-pub(super) fn pack_number(op: Op, number: u32) -> u64 {
-    pack(op, ConnId { slot: number, generation: 0 })
-}
-
-/// The operation and its connection; none for a value that is not ours.
-pub(super) fn unpack(user_data: u64) -> Option<(Op, ConnId)> {
-    let op = Op::from_bits(u8::try_from(user_data >> 56).ok()?)?;
-    let generation = u32::try_from(user_data >> 32 & u64::from(ConnId::GENERATION_MASK)).ok()?;
-    let slot = u32::try_from(user_data & u64::from(u32::MAX)).ok()?;
-    Some((op, ConnId { slot, generation }))
+    /// Back from the kernel; `None` for bits that [`pack`](Self::pack) never made.
+    #[allow(clippy::cast_possible_truncation)] // the fields are cut out of 64 bits on purpose
+    pub const fn unpack(bits: u64) -> Option<Self> {
+        let low = bits as u32;
+        let middle = (bits >> 32) as u32 & ConnId::GENERATION_MASK;
+        let id = ConnId { slot: low, generation: middle };
+        Some(match bits >> 56 {
+            IGNORED => Self::Ignored,
+            RECEIVE => Self::Receive(id),
+            HANG_UP => Self::HangUp(id),
+            WRITABLE => Self::Writable(id),
+            CLOSE => Self::Close(id),
+            SEND => Self::Send { token: low },
+            ACCEPT => Self::Accept { listener: middle as u8, address: low as u16 },
+            SHUTDOWN => Self::Shutdown { index: low },
+            DOORBELL => Self::Doorbell,
+            SIBLING => Self::Sibling { ring: low as u8 },
+            OPEN => Self::Open { index: low },
+            CONNECT => Self::Connect { index: low },
+            STREAM => Self::Stream { index: low },
+            HANG => Self::Hang { index: low },
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn any_user_data() -> impl Strategy<Value = UserData> {
+        let id = (any::<u32>(), 0..=ConnId::GENERATION_MASK)
+            .prop_map(|(slot, generation)| ConnId { slot, generation });
+        (0..14u8, id, any::<u32>(), any::<u8>(), any::<u16>()).prop_map(
+            |(kind, id, token, small, address)| match kind {
+                0 => UserData::Ignored,
+                1 => UserData::Receive(id),
+                2 => UserData::HangUp(id),
+                3 => UserData::Writable(id),
+                4 => UserData::Close(id),
+                5 => UserData::Send { token },
+                6 => UserData::Accept { listener: small, address },
+                7 => UserData::Shutdown { index: token },
+                8 => UserData::Doorbell,
+                9 => UserData::Sibling { ring: small },
+                10 => UserData::Open { index: token },
+                11 => UserData::Connect { index: token },
+                12 => UserData::Stream { index: token },
+                _ => UserData::Hang { index: token },
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_on_the_way_through_the_kernel(data in any_user_data()) {
+            prop_assert_eq!(UserData::unpack(data.pack()), Some(data));
+        }
+
+        #[test]
+        fn two_operations_never_look_the_same(a in any_user_data(), b in any_user_data()) {
+            prop_assert_eq!(a == b, a.pack() == b.pack());
+        }
+
+        #[test]
+        fn foreign_bits_do_not_panic(bits in any::<u64>()) {
+            let _ = UserData::unpack(bits);
+        }
+    }
 
     #[test]
-    fn every_bit_comes_back() {
-        for op in [Op::Accept, Op::Send, Op::Sibling] {
-            for (slot, generation) in [(0, 0), (u32::MAX, 0), (0, 0x00ff_ffff), (7, 9)] {
-                let id = ConnId { slot, generation };
-                assert_eq!(unpack(pack(op, id)), Some((op, id)));
-            }
-        }
-        assert_eq!(pack(Op::Receive, ConnId { slot: 5, generation: 3 }), 0x0200_0003_0000_0005);
-        assert_eq!(unpack(0), None);
-        assert_eq!(unpack(u64::MAX), None);
+    fn the_layout_is_the_written_one() {
+        let id = ConnId { slot: 0xdead_beef, generation: 0x00ab_cdef };
+        assert_eq!(UserData::Receive(id).pack(), 0x01ab_cdef_dead_beef);
+        assert_eq!(UserData::Send { token: 7 }.pack(), 0x0500_0000_0000_0007);
+        assert_eq!(UserData::Accept { listener: 2, address: 9 }.pack(), 0x0600_0002_0000_0009);
+        assert_eq!(UserData::unpack(0xff00_0000_0000_0000), None);
+    }
+
+    #[test]
+    fn a_long_generation_is_cut_and_does_not_spill_into_the_kind() {
+        let long = ConnId { slot: 1, generation: 0xff00_0005 };
+        let cut = ConnId { slot: 1, generation: 5 };
+        assert_eq!(UserData::unpack(UserData::Close(long).pack()), Some(UserData::Close(cut)));
     }
 }

@@ -1,250 +1,386 @@
-//! One io_uring with direct descriptors and shared receive buffers.
+//! One ring: what may be asked of it, safely.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
 
-use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, opcode};
+use io_uring::types::{self, CancelBuilder, DestinationSlot, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::buffers::{Buffers, GROUP};
+use super::address::AddressTable;
+use super::buffers::{BufferGroup, GROUP};
+use super::connect::Outbound;
+use super::enter::Door;
+use crate::driver::error::{Errno, StartError};
+use crate::driver::user_data::UserData;
 
-/// How a ring is made.
+/// How sockets are named to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descriptors {
+    /// Entries of the ring's own table: not counted against RLIMIT_NOFILE. Safe from 6.13.
+    Direct,
+    /// Ordinary file descriptors.
+    Plain,
+}
+
+/// Size and kind of a ring.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RingSettings {
-    /// Entries of the submission queue: sends in one enter.
-    pub(crate) submissions: u32,
-    /// Entries of the completion queue.
-    pub(crate) completions: u32,
-    /// Direct descriptors.
-    pub(crate) descriptors: u32,
-    /// Receive buffers and their size.
-    pub(crate) buffers: u16,
-    pub(crate) buffer_bytes: u32,
-    /// Accepts that can be in flight.
-    pub(crate) accepts: u16,
+pub struct RingSettings {
+    /// Submission entries; rounded up to a power of two, at most 32,768.
+    pub submissions: u32,
+    /// Completion entries; at least `submissions`, at most 65,536.
+    pub completions: u32,
+    /// How sockets are named.
+    pub descriptors: Descriptors,
+    /// Entries of the direct table; at most RLIMIT_NOFILE and 1,048,576. Unused with plain ones.
+    pub slots: u32,
+    /// Receive buffers: 0 or a power of two up to 32,768.
+    pub buffers: u16,
+    /// Bytes of each.
+    pub buffer_bytes: u32,
 }
 
-/// A completion, raw.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cqe {
-    pub(crate) user_data: u64,
-    pub(crate) result: i32,
-    /// The shared buffer it brought.
-    pub(crate) buffer: Option<u16>,
+/// One completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// What it was and for whom.
+    pub data: UserData,
+    /// The operation's result: a negative errno, or what its man page says.
+    pub result: i32,
+    /// More completions of the same operation may follow.
+    pub more: bool,
+    /// The receive buffer that was filled; held until [`Ring::recycle`].
+    pub buffer: Option<u16>,
+    /// The other end of an accepted connection (IPv4 and IPv6 only).
+    pub peer: Option<SocketAddr>,
 }
 
-/// Where the kernel writes the address of an accepted peer. Boxed once, never moved.
-struct AcceptSlot {
-    address: MaybeUninit<libc::sockaddr_storage>,
-    len: libc::socklen_t,
+/// What a ring has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RingCounts {
+    /// System calls made.
+    pub enters: u64,
+    /// Times the completion queue was found overflown (nothing is lost by it: the kernel keeps
+    /// the surplus and it is fetched at once).
+    pub overflows: u64,
 }
 
-/// One ring. Made and used by one thread only (SINGLE_ISSUER).
-pub(crate) struct Ring {
-    // Dropped first: the kernel lets go of all memory below.
-    uring: IoUring,
-    buffers: Buffers,
-    accepts: Box<[AcceptSlot]>,
-    no_iowait: bool,
+/// A ring of this thread: SINGLE_ISSUER and DEFER_TASKRUN bind it to its maker.
+pub struct Ring {
+    pub(super) inner: ManuallyDrop<IoUring>,
+    buffers: ManuallyDrop<Option<BufferGroup>>,
+    addresses: ManuallyDrop<Rc<AddressTable>>,
+    descriptors: Descriptors,
+    pub(super) door: Door,
+    pub(super) dead: Option<Errno>,
+    pub(super) counts: RingCounts,
+    /// Addresses of connects not yet submitted.
+    pub(super) outbound: Outbound,
+    /// A registered ring fd is an index in a table of this task, another task's means another
+    /// ring: the ring must not move to another thread.
+    bound: PhantomData<*const ()>,
 }
 
-impl std::fmt::Debug for Ring {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("fd", &self.fd()).finish_non_exhaustive()
+const ACCEPT_DONTWAIT: u16 = 1 << 1;
+/// Builds an operation on a socket, whichever way sockets are named.
+macro_rules! on_socket {
+    ($ring:expr, $index:expr, $target:ident => $build:expr) => {
+        match $ring.descriptors() {
+            Descriptors::Direct => {
+                let $target = io_uring::types::Fixed($index);
+                $build
+            }
+            Descriptors::Plain => {
+                let $target = io_uring::types::Fd($index.cast_signed());
+                $build
+            }
+        }
+    };
+}
+pub(super) use on_socket;
+
+fn setup(settings: &RingSettings, no_array: bool) -> Result<IoUring, Errno> {
+    let mut builder = IoUring::builder();
+    builder
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .setup_clamp()
+        .setup_cqsize(settings.completions.max(settings.submissions));
+    if no_array {
+        builder.setup_no_sqarray();
     }
+    builder.build(settings.submissions.max(1)).map_err(|error| Errno::of(&error))
 }
 
 impl Ring {
-    pub(crate) fn new(settings: RingSettings) -> io::Result<Self> {
-        let uring = IoUring::builder()
-            .setup_cqsize(settings.completions)
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_submit_all()
-            .setup_no_sqarray()
-            .build(settings.submissions)?;
-        uring.submitter().register_files_sparse(settings.descriptors)?;
-        let buffers =
-            Buffers::register(&uring.submitter(), settings.buffers, settings.buffer_bytes)?;
-        let slot = || AcceptSlot { address: MaybeUninit::zeroed(), len: 0 };
-        let accepts = (0..settings.accepts).map(|_| slot()).collect();
-        let no_iowait = uring.params().is_feature_no_iowait();
-        Ok(Self { uring, buffers, accepts, no_iowait })
+    /// Makes a ring for this thread. `addresses` is where its accepts leave the peers' addresses.
+    ///
+    /// Needs 6.1 (DEFER_TASKRUN); takes NO_SQARRAY (6.6), NO_IOWAIT (6.15) and a registered ring
+    /// fd (the first 16 rings of a thread) where it gets them.
+    pub fn open(settings: &RingSettings, addresses: Rc<AddressTable>) -> Result<Self, StartError> {
+        let inner = match setup(settings, true) {
+            Err(Errno(libc::EINVAL)) => setup(settings, false),
+            other => other,
+        }
+        .map_err(StartError::Setup)?;
+        if settings.descriptors == Descriptors::Direct {
+            inner.submitter().register_files_sparse(settings.slots).map_err(|error| {
+                StartError::Table { slots: settings.slots, errno: Errno::of(&error) }
+            })?;
+        }
+        let buffers = match settings.buffers {
+            0 => None,
+            // SAFETY: the group lives in the ring, whose drop frees it only after every
+            // operation has ended.
+            count => Some(unsafe { BufferGroup::register(&inner, count, settings.buffer_bytes)? }),
+        };
+        let door = Door::new(inner.as_raw_fd(), inner.params().is_feature_no_iowait());
+        let mut ring = Self {
+            inner: ManuallyDrop::new(inner),
+            buffers: ManuallyDrop::new(buffers),
+            addresses: ManuallyDrop::new(addresses),
+            descriptors: settings.descriptors,
+            door,
+            dead: None,
+            counts: RingCounts::default(),
+            outbound: Outbound::default(),
+            bound: PhantomData,
+        };
+        ring.register_own_fd();
+        Ok(ring)
     }
 
-    pub(crate) fn fd(&self) -> RawFd {
-        self.uring.as_raw_fd()
+    /// The ring's own descriptor, for doorbells from other rings.
+    pub fn raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
     }
 
-    /// Raises an eventfd whenever a completion is ready.
-    pub(crate) fn register_eventfd(&self, fd: RawFd) -> io::Result<()> {
-        self.uring.submitter().register_eventfd(fd)
+    /// How this ring names sockets.
+    pub fn descriptors(&self) -> Descriptors {
+        self.descriptors
     }
 
-    fn push(&mut self, entry: &Entry) {
-        loop {
-            // SAFETY: every entry made in this file points to nothing, to memory this ring owns,
-            // or (sends) to a slice that outlives the enter that submits it.
-            if unsafe { self.uring.submission().push(entry) }.is_ok() {
+    /// What it has counted so far.
+    pub fn counts(&self) -> RingCounts {
+        self.counts
+    }
+
+    /// Set once the kernel has refused an enter for good; nothing happens on the ring any more.
+    pub fn dead(&self) -> Option<Errno> {
+        self.dead
+    }
+
+    /// Makes room for `entries` more, so that a chain of them is submitted as one.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        let (queued, all) = (self.queued(), self.inner.submission().capacity());
+        if all.saturating_sub(queued) < entries {
+            self.submit();
+        }
+    }
+
+    /// Operations queued and not yet submitted.
+    pub fn queued(&mut self) -> usize {
+        self.inner.submission().len()
+    }
+
+    /// Queues an entry, submitting what is queued when there is no room. A dead ring drops it.
+    ///
+    /// # Safety
+    /// All memory the entry names stays valid until the operation has completed.
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) {
+        while self.dead.is_none() {
+            // SAFETY: passed on to the caller.
+            if unsafe { self.inner.submission().push(entry) }.is_ok() {
                 return;
             }
             self.submit();
         }
     }
 
-    pub(crate) fn accept(&mut self, listener: RawFd, slot: u16, user_data: u64) {
-        let Some(place) = self.accepts.get_mut(usize::from(slot)) else { return };
-        place.len = libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).unwrap_or(0);
-        let address = place.address.as_mut_ptr().cast::<libc::sockaddr>();
-        let entry = opcode::Accept::new(Fd(listener), address, &raw mut place.len)
-            .file_index(Some(DestinationSlot::auto_target()))
-            .build()
-            .user_data(user_data);
-        self.push(&entry);
-    }
-
-    /// The peer that the last completed accept of this slot brought.
-    pub(crate) fn accepted_peer(&self, slot: u16) -> SocketAddr {
-        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let Some(place) = self.accepts.get(usize::from(slot)) else { return unknown };
-        // SAFETY: zeroed at start and since then written only by the kernel; every bit pattern is
-        // a valid sockaddr_storage, and the accept of this slot is complete.
-        let storage = unsafe { place.address.assume_init_ref() };
-        let address = std::ptr::from_ref(storage);
-        match i32::from(storage.ss_family) {
-            libc::AF_INET => {
-                // SAFETY: the family says which address it is; storage is aligned for all.
-                let v4 = unsafe { &*address.cast::<libc::sockaddr_in>() };
-                let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-                SocketAddr::from((ip, u16::from_be(v4.sin_port)))
-            }
-            libc::AF_INET6 => {
-                // SAFETY: as above.
-                let v6 = unsafe { &*address.cast::<libc::sockaddr_in6>() };
-                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-                SocketAddr::from((ip.to_canonical(), u16::from_be(v6.sin6_port)))
-            }
-            _ => unknown,
-        }
-    }
-
-    pub(crate) fn receive(&mut self, descriptor: u32, user_data: u64) {
-        let entry = opcode::Recv::new(Fixed(descriptor), std::ptr::null_mut(), 0)
-            .buf_group(GROUP)
-            .build()
-            .flags(Flags::BUFFER_SELECT)
-            .user_data(user_data);
-        self.push(&entry);
-    }
-
-    pub(crate) fn buffer(&self, id: u16, len: u32) -> &[u8] {
-        self.buffers.get(id, len)
-    }
-
-    pub(crate) fn recycle(&mut self, id: u16) {
-        self.buffers.give_back(id);
-    }
-
-    pub(crate) fn poll(&mut self, descriptor: u32, events: i16, user_data: u64) {
-        let mask = u32::from(events.cast_unsigned());
-        let entry = opcode::PollAdd::new(Fixed(descriptor), mask).build().user_data(user_data);
-        self.push(&entry);
-    }
-
-    /// Polls an ordinary descriptor, once.
-    pub(crate) fn poll_fd(&mut self, fd: RawFd, user_data: u64) {
-        let mask = u32::from(libc::POLLIN.cast_unsigned());
-        let entry = opcode::PollAdd::new(Fd(fd), mask).build().user_data(user_data);
-        self.push(&entry);
-    }
-
-    pub(crate) fn shutdown(&mut self, descriptor: u32, how: i32, user_data: u64) {
-        let entry = opcode::Shutdown::new(Fixed(descriptor), how)
-            .build()
-            .flags(Flags::SKIP_SUCCESS)
-            .user_data(user_data);
-        self.push(&entry);
-    }
-
-    pub(crate) fn close(&mut self, descriptor: u32, user_data: u64) {
-        let entry = opcode::Close::new(Fixed(descriptor)).build().user_data(user_data);
-        self.push(&entry);
-    }
-
-    /// Posts a completion to another ring.
-    pub(crate) fn message(&mut self, target: RawFd, target_user_data: u64, user_data: u64) {
-        let entry = opcode::MsgRingData::new(Fd(target), 0, target_user_data, None)
-            .build()
-            .flags(Flags::SKIP_SUCCESS)
-            .user_data(user_data);
-        self.push(&entry);
-    }
-
-    pub(crate) fn cancel(&mut self, target: u64, user_data: u64) {
-        let entry = opcode::AsyncCancel::new(target).build().user_data(user_data);
-        self.push(&entry);
-    }
-
-    /// Sends all of `sends` without waiting and returns when the kernel holds no pointer to any.
+    /// Queues one receive of at most one buffer of the group.
     ///
-    /// `MSG_DONTWAIT` makes the kernel answer within the enter; `MSG_WAITALL` turns a short send
-    /// into a completion although success is skipped. Without it a short send would be silent
-    /// loss.
-    pub(crate) fn send_all<'a>(&mut self, sends: impl Iterator<Item = (u32, u64, &'a [u8])>) {
-        const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        for (descriptor, user_data, bytes) in sends {
-            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            let entry = opcode::Send::new(Fixed(descriptor), bytes.as_ptr(), len)
-                .flags(FLAGS)
-                .build()
-                .flags(Flags::SKIP_SUCCESS)
-                .user_data(user_data);
-            self.push(&entry);
-        }
-        self.submit();
+    /// ENOBUFS when the group is empty: arm it again after a [`recycle`](Self::recycle).
+    pub fn receive(&mut self, index: u32, data: UserData) {
+        let entry = on_socket!(self, index, fd => opcode::Recv::new(
+            fd, std::ptr::null_mut(), 0).buf_group(GROUP).build())
+        .flags(squeue::Flags::BUFFER_SELECT)
+        .user_data(data.pack());
+        // SAFETY: names no memory but the buffer group, which the ring owns.
+        unsafe { self.push(&entry) };
     }
 
-    /// Submits all that is queued.
-    pub(crate) fn submit(&mut self) {
-        while !self.uring.submission().is_empty() {
-            self.enter(0, None);
+    /// Queues a watch for poll(2) `events` (POLLERR and POLLHUP always included): it completes
+    /// once.
+    pub fn watch(&mut self, index: u32, events: libc::c_short, data: UserData) {
+        let events = u32::from(events.cast_unsigned());
+        let entry = on_socket!(self, index, fd => opcode::PollAdd::new(fd, events).build())
+            .user_data(data.pack());
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Queues a watch for input of a plain descriptor (an eventfd): it completes once.
+    ///
+    /// Once even if asked to repeat: the kernel ends repeating polls that another ring's signal
+    /// has triggered (EPOLL_URING_WAKE), lest rings wake each other for ever.
+    pub fn watch_input(&mut self, fd: BorrowedFd<'_>, data: UserData) {
+        let events = u32::from(libc::POLLIN.cast_unsigned());
+        let entry =
+            opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), events).build().user_data(data.pack());
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Queues shutdown(2) with SHUT_WR or SHUT_RDWR.
+    ///
+    /// The kernel runs it on a worker thread and looks the descriptor up only there: close the
+    /// descriptor only after its completion, or it may hit the slot's next owner.
+    pub fn shutdown(&mut self, index: u32, how: i32, data: UserData) {
+        let entry = on_socket!(self, index, fd => opcode::Shutdown::new(fd, how).build())
+            .user_data(data.pack());
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Queues a close.
+    pub fn close(&mut self, index: u32, data: UserData) {
+        let entry =
+            on_socket!(self, index, fd => opcode::Close::new(fd).build()).user_data(data.pack());
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Queues one accept on `listener`, a plain descriptor of any worker; the kernel picks a free
+    /// slot of the table. Returns the place of the address, `None` when all places are lent.
+    ///
+    /// With `wait` false it says EAGAIN when nobody waits (IORING_ACCEPT_DONTWAIT, since 6.10;
+    /// O_NONBLOCK on the listener has no such effect).
+    pub fn accept(&mut self, listener: BorrowedFd<'_>, number: u8, wait: bool) -> Option<u16> {
+        let place = self.addresses.lend()?;
+        let accept =
+            opcode::Accept::new(types::Fd(listener.as_raw_fd()), place.address, place.length);
+        let accept = match self.descriptors {
+            Descriptors::Direct => accept.file_index(Some(DestinationSlot::auto_target())),
+            Descriptors::Plain => accept.flags(libc::SOCK_CLOEXEC),
+        };
+        let data = UserData::Accept { listener: number, address: place.index };
+        let mut entry = accept.build().user_data(data.pack());
+        if !wait {
+            // SAFETY: an entry is the kernel's struct io_uring_sqe: 64 bytes, `ioprio` a u16 at
+            // byte 2. The crate has no name for the flags of an accept that live there.
+            unsafe { (&raw mut entry).cast::<u16>().add(1).write(ACCEPT_DONTWAIT) };
+        }
+        // SAFETY: the place stays lent, hence valid and untouched, until the completion is seen;
+        // the ring keeps the table alive, or leaks it if it cannot wait for the operation's end.
+        unsafe { self.push(&entry) };
+        Some(place.index)
+    }
+
+    /// Queues the cancel of the operation with exactly this user data. The operation's own
+    /// completion still comes, and may say that it had succeeded before.
+    pub fn cancel(&mut self, target: UserData) {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target.pack()))
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(UserData::Ignored.pack());
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Queues a completion for another ring (MSG_RING): it wakes a sleeper there.
+    pub fn message(&mut self, ring: RawFd, data: UserData) {
+        let entry = opcode::MsgRingData::new(types::Fd(ring), 0, data.pack(), None)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(UserData::Ignored.pack());
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Has the kernel write to this eventfd whenever the ring has work.
+    pub fn signal_by(&mut self, eventfd: BorrowedFd<'_>) -> Result<(), StartError> {
+        self.inner
+            .submitter()
+            .register_eventfd(eventfd.as_raw_fd())
+            .map_err(|error| StartError::EventFd(Errno::of(&error)))
+    }
+
+    /// Takes the next completion that is ready; no system call.
+    #[expect(clippy::should_implement_trait, reason = "a queue that fills again is no iterator")]
+    pub fn next(&mut self) -> Option<Event> {
+        loop {
+            let entry = self.inner.completion().next()?;
+            if let Some(data) = UserData::unpack(entry.user_data()) {
+                return Some(self.read(&entry, data));
+            }
         }
     }
 
-    /// Submits, waits for `want` completions or `timeout`, and lets deferred work run. Entered
-    /// again where the kernel asks for it: an error leaves the queue as it is.
-    pub(crate) fn enter(&mut self, want: u32, timeout: Option<Duration>) {
-        let queued = u32::try_from(self.uring.submission().len()).unwrap_or(u32::MAX);
-        let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
-        if self.no_iowait {
-            flags |= EnterFlags::NO_IOWAIT;
+    fn read(&mut self, entry: &cqueue::Entry, data: UserData) -> Event {
+        let (result, flags) = (entry.result(), entry.flags());
+        let buffer = cqueue::buffer_select(flags);
+        if let (Some(buffer), Some(group)) = (buffer, self.buffers.as_mut()) {
+            group.hold(buffer, u32::try_from(result).unwrap_or(0));
         }
-        let timespec = timeout.map(Timespec::from);
-        let mut args = SubmitArgs::new();
-        if let Some(timespec) = &timespec {
-            args = args.timespec(timespec);
-        }
-        // SAFETY: `args` and the timespec it points to live through the call; all queued entries
-        // are valid as said in `push`. ETIME, EINTR and EBUSY mean: try again later.
-        let _ = unsafe { self.uring.submitter().enter(queued, want, flags.bits(), Some(&args)) };
+        let peer = match data {
+            // SAFETY: an accept is one-shot, so this is its last completion.
+            UserData::Accept { address, .. } => unsafe { self.addresses.take(address) },
+            _ => None,
+        };
+        Event { data, result, more: cqueue::more(flags), buffer, peer }
     }
 
-    /// Takes one ready completion.
-    pub(crate) fn next(&mut self) -> Option<Cqe> {
-        let cqe = self.uring.completion().next()?;
-        Some(Cqe {
-            user_data: cqe.user_data(),
-            result: cqe.result(),
-            buffer: io_uring::cqueue::buffer_select(cqe.flags()),
-        })
+    /// Whether the completion queue has overflown; counts it.
+    pub fn overflown(&mut self) -> bool {
+        let overflown = self.inner.submission().cq_overflow();
+        self.counts.overflows += u64::from(overflown);
+        overflown
     }
 
-    /// Completions the kernel had to keep outside the full queue.
-    pub(crate) fn is_overflowing(&mut self) -> bool {
-        self.uring.submission().cq_overflow()
+    /// The first `len` bytes of a filled buffer; empty for a buffer that is not held.
+    pub fn bytes(&self, buffer: u16, len: u32) -> &[u8] {
+        self.buffers.as_ref().map_or(&[], |group| group.bytes(buffer, len))
+    }
+
+    /// Gives a filled buffer back.
+    pub fn recycle(&mut self, buffer: u16) {
+        if let Some(group) = self.buffers.as_mut() {
+            group.give(buffer);
+        }
+    }
+
+    /// Buffers the kernel can still fill.
+    pub fn buffers_free(&self) -> usize {
+        self.buffers.as_ref().map_or(0, BufferGroup::free)
+    }
+}
+
+impl AsMut<Self> for Ring {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // Every operation must have ended before the memory it may write to is freed.
+        let patience = Some(Timespec::new().nsec(200_000_000));
+        let all = CancelBuilder::any();
+        let ended = match self.inner.submitter().register_sync_cancel(patience, all) {
+            Ok(()) => true,
+            Err(error) => error.raw_os_error() == Some(libc::ENOENT),
+        };
+        self.unregister_own_fd();
+        // SAFETY: each field is dropped here once and not used afterwards.
+        unsafe {
+            ManuallyDrop::drop(&mut self.inner);
+            if ended {
+                ManuallyDrop::drop(&mut self.buffers);
+                ManuallyDrop::drop(&mut self.addresses);
+            }
+        }
     }
 }

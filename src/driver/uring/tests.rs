@@ -1,178 +1,313 @@
+//! The driver against real sockets on loopback.
+
+mod accepting;
+mod rings;
+
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::driver::Outgoing;
 
-fn driver(settings: &UringSettings) -> (UringDriver, std::net::SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let doorbells = Arc::new(Doorbells::new(1));
-    let mut driver = UringDriver::new(settings, vec![listener], 0, doorbells).unwrap();
-    driver.accept_room(settings.connections_max);
-    (driver, address)
-}
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Turns the driver until a completion is `wanted` and takes it out of `seen`; two seconds at most.
-fn until<T>(
-    driver: &mut UringDriver,
-    seen: &mut Vec<Completion>,
-    mut wanted: impl FnMut(&Completion) -> Option<T>,
-) -> T {
-    let end = Instant::now() + Duration::from_secs(2);
-    loop {
-        let found = seen.iter().enumerate().find_map(|(at, c)| Some((at, wanted(c)?)));
-        if let Some((at, found)) = found {
-            seen.remove(at);
-            return found;
-        }
-        assert!(Instant::now() < end, "never came; seen {seen:?}");
-        let wake = driver.now().mono_ms + 20;
-        driver.enter(Some(wake));
-        driver.completions(seen);
+fn small() -> UringSettings {
+    UringSettings {
+        connections_max: 64,
+        receive_buffers: 8,
+        sibling_receive_buffers: 8,
+        receive_buffer_bytes: 512,
+        accepts_in_flight: 8,
+        ..UringSettings::default()
     }
 }
 
-fn accepted(completion: &Completion) -> Option<(Sock, std::net::SocketAddr)> {
-    match completion {
-        Completion::Accepted { sock, peer, .. } => Some((*sock, *peer)),
-        _ => None,
+struct Bench {
+    driver: UringDriver,
+    addresses: Vec<SocketAddr>,
+    seen: Vec<Completion>,
+}
+
+impl Bench {
+    fn new(settings: UringSettings) -> Self {
+        Self::with(settings, vec![TcpListener::bind("127.0.0.1:0").expect("a free port")])
     }
-}
 
-const ID: ConnId = ConnId { slot: 3, generation: 9 };
+    fn with(settings: UringSettings, listeners: Vec<TcpListener>) -> Self {
+        let addresses = listeners.iter().map(|l| l.local_addr().expect("bound")).collect();
+        let doorbells = Arc::new(Doorbells::new(1));
+        let mut driver = UringDriver::new(&settings, listeners, 0, doorbells).expect("a driver");
+        driver.accept_room(settings.connections_max);
+        Self { driver, addresses, seen: Vec::new() }
+    }
 
-fn send(driver: &mut UringDriver, sock: Sock, bytes: &[u8]) -> Vec<Completion> {
-    driver.send(&mut [Outgoing { sock, token: 5, bytes }].into_iter());
-    let mut out = Vec::new();
-    driver.completions(&mut out);
-    out
-}
-
-#[test]
-fn one_connection_from_accept_to_close() {
-    let mut seen = Vec::new();
-    let (mut driver, address) = driver(&UringSettings::default());
-    let mut client = TcpStream::connect(address).unwrap();
-    let (sock, peer) = until(&mut driver, &mut seen, accepted);
-    assert_eq!(peer, client.local_addr().unwrap());
-
-    driver.receive(sock, ID);
-    client.write_all(b"hello").unwrap();
-    let data = until(&mut driver, &mut seen, |c| match c {
-        Completion::Received { id: ID, data } => {
-            Some(Received { ring: data.ring, buffer: data.buffer, len: data.len })
-        }
-        _ => None,
-    });
-    let text = driver.received(&data).to_vec();
-    driver.recycle(data);
-    assert_eq!(text, b"hello");
-
-    assert_eq!(send(&mut driver, sock, b"world"), [], "a healthy send says nothing");
-    let mut buffer = [0; 5];
-    client.read_exact(&mut buffer).unwrap();
-    assert_eq!(&buffer, b"world");
-
-    driver.watch_hangup(sock, ID);
-    drop(client);
-    until(&mut driver, &mut seen, |c| (*c == Completion::HungUp { id: ID }).then_some(()));
-    driver.shutdown(sock, Shut::Both);
-    driver.close(sock, ID);
-    until(&mut driver, &mut seen, |c| (*c == Completion::Closed { id: ID }).then_some(()));
-}
-
-#[test]
-fn a_full_buffer_is_told_and_becomes_writable() {
-    let mut seen = Vec::new();
-    let (mut driver, address) = driver(&UringSettings::default());
-    let mut client = TcpStream::connect(address).unwrap();
-    let (sock, _) = until(&mut driver, &mut seen, accepted);
-    let big = vec![b'x'; 16 << 20];
-    let told = send(&mut driver, sock, &big);
-    let [Completion::Sent { token: 5, result: Ok(taken) }] = told[..] else { panic!("{told:?}") };
-    assert!(taken > 0 && taken < big.len());
-    assert_eq!(
-        send(&mut driver, sock, b"y"),
-        [Completion::Sent { token: 5, result: Ok(0) }],
-        "a full buffer takes nothing and says so"
-    );
-    driver.watch_writable(sock, ID);
-    let reader = std::thread::spawn(move || {
-        let mut left = taken;
-        let mut buffer = vec![0; 1 << 20];
-        while left > 0 {
-            left -= client.read(&mut buffer).unwrap();
-        }
+    fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(self.addresses[0]).expect("connect");
+        client.set_read_timeout(Some(PATIENCE)).expect("timeout");
         client
-    });
-    until(&mut driver, &mut seen, |c| (*c == Completion::Writable { id: ID }).then_some(()));
-    reader.join().unwrap();
-}
-
-#[test]
-fn without_room_clients_wait_in_the_backlog() {
-    let settings = UringSettings { connections_max: 2, accepts: 8, ..UringSettings::default() };
-    let mut seen = Vec::new();
-    let (mut driver, address) = driver(&settings);
-    let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let (first, _) = until(&mut driver, &mut seen, accepted);
-    until(&mut driver, &mut seen, accepted);
-    let wake = driver.now().mono_ms + 50;
-    driver.enter(Some(wake));
-    let mut out = Vec::new();
-    driver.completions(&mut out);
-    assert_eq!(out, [], "the table is full");
-    driver.close(first, ID);
-    until(&mut driver, &mut seen, accepted);
-    drop(clients);
-}
-
-#[test]
-fn several_rings_hold_more_than_one_table() {
-    let settings =
-        UringSettings { connections_max: 9, descriptors_per_ring: 4, ..UringSettings::default() };
-    let mut seen = Vec::new();
-    let (mut driver, address) = driver(&settings);
-    assert_eq!((driver.rings(), driver.capacity()), (3, 9));
-    let mut clients: Vec<_> = (0..9).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let mut socks: Vec<Sock> = Vec::new();
-    while socks.len() < 9 {
-        socks.push(until(&mut driver, &mut seen, accepted).0);
     }
-    socks.sort_by_key(|sock| sock.0);
-    socks.dedup();
-    assert_eq!(socks.len(), 9);
-    let mut batch = socks.iter().map(|sock| Outgoing { sock: *sock, token: 0, bytes: b"all" });
-    driver.send(&mut batch);
-    for client in &mut clients {
-        let mut buffer = [0; 3];
-        client.read_exact(&mut buffer).unwrap();
-        assert_eq!(&buffer, b"all");
+
+    /// Turns until a completion satisfies `wanted`; takes it out of those seen.
+    fn until(&mut self, what: &str, wanted: impl Fn(&Completion) -> bool) -> Completion {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.seen.iter().position(&wanted) {
+                return self.seen.remove(at);
+            }
+            assert!(Instant::now() < end, "no {what}; seen {:?}", self.seen);
+            self.turn(20);
+        }
     }
-    // The last sock lives on a sibling ring: its events must wake the main one.
-    let last = *socks.last().unwrap();
-    driver.watch_hangup(last, ID);
-    drop(clients);
-    until(&mut driver, &mut seen, |c| (*c == Completion::HungUp { id: ID }).then_some(()));
+
+    fn turn(&mut self, ms: u64) {
+        let until = self.driver.now().mono_ms + ms;
+        self.driver.enter(Some(until));
+        self.driver.completions(&mut self.seen);
+    }
+
+    fn turns(&mut self, ms: u64) {
+        let end = Instant::now() + Duration::from_millis(ms);
+        while Instant::now() < end {
+            self.turn(5);
+        }
+    }
+
+    fn accepted(&mut self) -> (Sock, SocketAddr) {
+        match self.until("accept", |c| matches!(c, Completion::Accepted { .. })) {
+            Completion::Accepted { sock, peer, .. } => (sock, peer),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pair(&mut self) -> (Sock, TcpStream) {
+        let client = self.client();
+        let (sock, peer) = self.accepted();
+        assert_eq!(peer, client.local_addr().expect("connected"));
+        (sock, client)
+    }
+
+    fn received(&mut self, who: ConnId) -> Vec<u8> {
+        let got =
+            self.until("receive", |c| matches!(c, Completion::Received { id, .. } if *id == who));
+        let Completion::Received { data, .. } = got else { panic!("{got:?}") };
+        let bytes = self.driver.received(&data).to_vec();
+        self.driver.recycle(data);
+        bytes
+    }
+
+    fn send(&mut self, sock: Sock, bytes: &[u8]) {
+        self.driver.send(&mut std::iter::once(Outgoing { sock, token: 77, bytes }));
+    }
+
+    fn sent(&mut self) -> Result<usize, i32> {
+        match self.until("sent", |c| matches!(c, Completion::Sent { .. })) {
+            Completion::Sent { token: 77, result } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn close(&mut self, sock: Sock, id: ConnId) {
+        self.driver.close(sock, id);
+        self.until("closed", |c| *c == Completion::Closed { id });
+    }
+}
+
+fn id(slot: u32) -> ConnId {
+    ConnId { slot, generation: slot + 100 }
 }
 
 #[test]
-fn a_bell_wakes_a_sleeper() {
-    let doorbells = Arc::new(Doorbells::new(1));
-    let bells = Arc::clone(&doorbells);
-    let (ready, wait) = std::sync::mpsc::channel();
-    let sleeper = std::thread::spawn(move || {
-        let mut driver = UringDriver::new(&UringSettings::default(), Vec::new(), 0, bells).unwrap();
-        ready.send(()).unwrap();
-        let wake = driver.now().mono_ms + 5_000;
-        driver.enter(Some(wake));
-        let mut out = Vec::new();
-        driver.completions(&mut out);
-        out
+fn a_connection_lives_from_accept_to_close() {
+    let mut bench = Bench::new(small());
+    let (sock, mut client) = bench.pair();
+    bench.driver.watch_hangup(sock, id(1));
+    bench.driver.receive(sock, id(1));
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("write");
+    assert_eq!(bench.received(id(1)), b"GET / HTTP/1.1\r\n\r\n");
+
+    bench.send(sock, b"hello");
+    let mut got = [0; 5];
+    client.read_exact(&mut got).expect("read");
+    assert_eq!(&got, b"hello");
+    bench.turns(20);
+    assert_eq!(bench.seen, [], "a healthy send says nothing");
+
+    client.shutdown(Shutdown::Write).expect("half-close");
+    bench.until("hang-up", |c| *c == Completion::HungUp { id: id(1) });
+    bench.driver.receive(sock, id(1));
+    bench.until("end", |c| *c == Completion::ReceiveEnded { id: id(1), errno: 0 });
+    assert_eq!(bench.driver.open(), 1);
+    bench.close(sock, id(1));
+    assert_eq!(bench.driver.open(), 0);
+    assert_eq!(client.read(&mut got).expect("end of file"), 0);
+}
+
+#[test]
+fn our_own_shutdown_retires_what_is_armed() {
+    let mut bench = Bench::new(small());
+    let (sock, mut client) = bench.pair();
+    bench.driver.watch_hangup(sock, id(3));
+    bench.driver.receive(sock, id(3));
+    bench.turns(10);
+    bench.driver.shutdown(sock, Shut::Both);
+    bench.until("hang-up", |c| *c == Completion::HungUp { id: id(3) });
+    bench.until("end", |c| matches!(c, Completion::ReceiveEnded { id: who, .. } if *who == id(3)));
+    bench.close(sock, id(3));
+    assert_eq!(client.read(&mut [0; 1]).expect("end of file"), 0);
+}
+
+#[test]
+fn a_half_closed_socket_still_delivers_what_was_queued() {
+    let mut bench = Bench::new(small());
+    let (sock, mut client) = bench.pair();
+    bench.send(sock, b"bye");
+    bench.driver.shutdown(sock, Shut::Write);
+    bench.driver.close(sock, id(1));
+    bench.until("closed", |c| *c == Completion::Closed { id: id(1) });
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).expect("read to the end");
+    assert_eq!(all, b"bye");
+}
+
+/// shutdown runs on a kernel worker which looks its descriptor up late: closed in the same turn,
+/// it would hit whoever gets the slot next.
+#[test]
+fn a_shutdown_never_hits_the_next_owner_of_the_slot() {
+    let mut bench =
+        Bench::new(UringSettings { connections_max: 2, accepts_in_flight: 2, ..small() });
+    for round in 0..200 {
+        let (sock, _client) = bench.pair();
+        bench.driver.shutdown(sock, Shut::Both);
+        bench.driver.close(sock, id(round));
+        bench.driver.accept_room(2);
+        let (next, mut other) = bench.pair();
+        bench.until("closed", |c| *c == Completion::Closed { id: id(round) });
+        bench.send(next, b"alive");
+        let mut got = [0; 5];
+        other.read_exact(&mut got).expect("the next owner is untouched");
+        bench.close(next, id(round));
+        bench.driver.accept_room(2);
+    }
+}
+
+#[test]
+fn a_full_send_buffer_gives_a_short_count_then_nothing_then_room() {
+    let mut bench = Bench::new(small());
+    let (sock, mut client) = bench.pair();
+    let big = vec![b'x'; 64 << 20];
+    bench.send(sock, &big);
+    let first = bench.sent().expect("a count");
+    assert!(0 < first && first < big.len(), "{first}");
+    let mut sent = first;
+    // The kernel may find a little more room while the client's side is being filled.
+    let full = Instant::now() + PATIENCE;
+    loop {
+        bench.send(sock, &big[..1 << 20]);
+        match bench.sent() {
+            Ok(0) => break,
+            Ok(more) => sent += more,
+            Err(errno) => panic!("errno {errno}"),
+        }
+        assert!(Instant::now() < full);
+    }
+    bench.driver.watch_writable(sock, id(9));
+    bench.turns(30);
+    assert_eq!(bench.seen, [], "no room yet");
+    let mut got = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while got < sent {
+        got += client.read(&mut buffer).expect("read");
+    }
+    assert_eq!(got, sent, "exactly the counted bytes arrived");
+    bench.until("room", |c| *c == Completion::Writable { id: id(9) });
+    bench.close(sock, id(9));
+}
+
+/// The worker reads the outcome of its sends before it plans the next ones.
+#[test]
+fn short_sends_are_told_without_another_enter() {
+    let settings = UringSettings { connections_max: 40, descriptors_per_ring: 16, ..small() };
+    let mut bench = Bench::new(settings);
+    let peers: Vec<_> = (0..40).map(|_| bench.pair()).collect();
+    let big = vec![b'x'; 16 << 20];
+    let mut batch = (0..).zip(&peers).map(|(token, (sock, _))| {
+        let bytes = if token % 2 == 0 { &big[..] } else { b"small" };
+        Outgoing { sock: *sock, token, bytes }
     });
-    wait.recv().unwrap();
-    crate::driver::ControlBell::new().unwrap().ring(&doorbells, 0);
-    assert_eq!(sleeper.join().unwrap(), [Completion::Doorbell]);
+    bench.driver.send(&mut batch);
+    bench.driver.completions(&mut bench.seen);
+    let mut told: Vec<_> = bench
+        .seen
+        .iter()
+        .map(|c| match c {
+            Completion::Sent { token, result: Ok(1..) } => *token,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, (0..40).step_by(2).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lost_peer_is_noticed_by_the_second_send() {
+    let mut bench = Bench::new(small());
+    let (sock, client) = bench.pair();
+    drop(client);
+    std::thread::sleep(Duration::from_millis(20));
+    bench.send(sock, b"first");
+    bench.turns(20);
+    assert_eq!(bench.seen, [], "the first send still succeeds");
+    bench.send(sock, b"second");
+    assert_eq!(bench.sent(), Err(libc::EPIPE));
+    bench.close(sock, id(1));
+}
+
+#[test]
+fn receives_wait_for_a_buffer_and_lose_nothing() {
+    let mut bench = Bench::new(UringSettings { receive_buffers: 2, ..small() });
+    let mut peers: Vec<_> = (0..6).map(|n| (n, bench.pair())).collect();
+    for (n, (sock, client)) in &mut peers {
+        bench.driver.receive(*sock, id(*n));
+        client.write_all(&[b'a' + u8::try_from(*n).expect("small")]).expect("write");
+    }
+    bench.turns(30);
+    let mut held = Vec::new();
+    let mut got = Vec::new();
+    for _ in 0..6 {
+        let next = bench.until("receive", |c| matches!(c, Completion::Received { .. }));
+        let Completion::Received { id, data } = next else { panic!() };
+        got.push((id.slot, bench.driver.received(&data).to_vec()));
+        held.push(data);
+        if held.len() == 2 {
+            bench.turns(10);
+            assert_eq!(bench.seen, [], "both buffers are held");
+            for data in held.drain(..) {
+                bench.driver.recycle(data);
+            }
+        }
+    }
+    got.sort();
+    let expected: Vec<_> = (0..6).map(|n: u8| (u32::from(n), vec![b'a' + n])).collect();
+    assert_eq!(got, expected);
+    assert!(bench.driver.counts().buffers_exhausted >= 4);
+}
+
+#[test]
+fn plain_descriptors_do_the_same() {
+    let settings = UringSettings { descriptors: Descriptors::Plain, ..small() };
+    let mut bench = Bench::new(settings);
+    let (sock, mut client) = bench.pair();
+    bench.driver.watch_hangup(sock, id(1));
+    bench.driver.receive(sock, id(1));
+    client.write_all(b"ping").expect("write");
+    assert_eq!(bench.received(id(1)), b"ping");
+    bench.send(sock, b"pong");
+    let mut got = [0; 4];
+    client.read_exact(&mut got).expect("read");
+    assert_eq!(&got, b"pong");
+    bench.driver.shutdown(sock, Shut::Both);
+    bench.until("hang-up", |c| *c == Completion::HungUp { id: id(1) });
+    bench.close(sock, id(1));
+    assert_eq!(client.read(&mut got).expect("end of file"), 0);
 }
