@@ -10,6 +10,8 @@ pub mod doorbell;
 pub mod error;
 pub mod listener;
 pub mod probe;
+#[cfg(test)]
+pub(crate) mod sim;
 pub mod sys;
 pub mod uring;
 pub mod user_data;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::conns::{Conn, Form, Half, wrap_ms};
-use super::deliver::{RUN_BYTES_MAX, put_event};
-use super::outbox::{Origin, Plan, SENDS_MAX};
+use super::deliver::put_event;
+use super::outbox::{Origin, Past, Plan};
+use super::planted::{Planted, is_planted};
 use crate::conn::{Operation, State};
 use crate::driver::{ConnId, Driver};
 use crate::hub::{Hub, TopicName};
@@ -31,8 +32,8 @@ pub(super) struct Found {
 pub(super) enum Gap {
     /// There is none.
     None,
-    /// This; then it goes on.
-    Told(ControlEvent),
+    /// This; then it goes on behind this id.
+    Told(ControlEvent, u64),
     /// It ends instead.
     End,
 }
@@ -61,7 +62,7 @@ impl<D: Driver> Worker<D> {
     /// Lets waiting streams catch up, as many as this enter has room for.
     pub(super) fn catch_up_all(&mut self) {
         for _ in 0..self.queues.catch_up.len() {
-            if self.outbox.is_full(SENDS_MAX) {
+            if self.outbox.is_full(self.pace.sends_max) {
                 return;
             }
             let Some(id) = self.queues.catch_up.pop_front() else { return };
@@ -90,15 +91,21 @@ impl<D: Driver> Worker<D> {
         let gap = match self.gap_of(id, &found, resumed) {
             Gap::End => return self.bye(id, ByeReason::Slow, true),
             Gap::None => None,
-            Gap::Told(gap) => Some(gap),
+            Gap::Told(gap, resumed_at) => Some((gap, resumed_at)),
         };
         self.put_half(id);
-        if let Some(gap) = &gap {
-            self.put_control(id, gap);
+        let mut before = before;
+        if let Some((gap, resumed_at)) = gap {
+            // Once it is said, the stream stands behind the hole.
+            if !self.put_control(id, &gap, Some(resumed_at)) {
+                before = before.max(resumed_at);
+            }
         }
         let reached = self.put_found(id, &found, start.0);
-        self.settle(id, reached);
-        self.plan_range(id, start, before, true);
+        let joined = self.settle(id, reached);
+        if !self.plan_range(id, start, before, Past { behind: true, joined }) && joined {
+            self.end_join(id);
+        }
     }
 
     /// Puts the rest of a half-sent frame first.
@@ -112,7 +119,7 @@ impl<D: Driver> Worker<D> {
             Some(Half::Bytes(bytes, seq)) => {
                 conn.position = conn.position.max(seq.unwrap_or_default());
                 self.outbox.bytes.extend_from_slice(&bytes);
-                self.outbox.end_piece(seq, 0, Origin::Arena);
+                self.outbox.end_piece(seq, 0, Origin::Rest);
             }
             None => {}
         }
@@ -144,7 +151,7 @@ impl<D: Driver> Worker<D> {
                     purpose,
                     after,
                     until,
-                    RUN_BYTES_MAX,
+                    self.pace.run_bytes_max,
                     self.now.unix_ms,
                     &mut found.events,
                 ),
@@ -153,7 +160,7 @@ impl<D: Driver> Worker<D> {
                     purpose,
                     after,
                     until,
-                    RUN_BYTES_MAX,
+                    self.pace.run_bytes_max,
                     self.now.unix_ms,
                     &mut found.events,
                 ),
@@ -162,7 +169,7 @@ impl<D: Driver> Worker<D> {
                     purpose,
                     after,
                     until,
-                    RUN_BYTES_MAX,
+                    self.pace.run_bytes_max,
                     self.now.unix_ms,
                     &mut found.events,
                 ),
@@ -195,7 +202,7 @@ impl<D: Driver> Worker<D> {
         let (requested, reason, resumed_at) = match join {
             Some(join) if !join.checked => {
                 join.checked = true;
-                match (join.requested.take(), join.foreign, found.floor) {
+                match (join.requested.clone(), join.foreign, found.floor) {
                     (Some(asked), true, floor) => {
                         (asked, GapReason::Epoch, floor.unwrap_or(position))
                     }
@@ -210,19 +217,18 @@ impl<D: Driver> Worker<D> {
                     let requested = EventId { epoch, seq: position }.to_string();
                     let skip = overflow == Overflow::Skip;
                     let resumed_at = floor.filter(|_| !skip).unwrap_or(last_seq);
-                    if skip {
-                        conn.position = conn.position.max(resumed_at);
-                        if let Some(extra) = conn.extra.as_mut() {
-                            extra.join = None;
-                        }
+                    if let Some(extra) = conn.extra.as_mut().filter(|_| skip) {
+                        extra.join = None;
                     }
                     (requested, GapReason::Overflow, resumed_at)
                 }
             },
         };
+        conn.position = conn.position.max(resumed_at);
         self.node.counters[self.index].gaps.add(1);
-        let resumed_at = EventId { epoch, seq: resumed_at };
-        Gap::Told(ControlEvent::Gap { requested, resumed_at, reason, missed: None })
+        let id = EventId { epoch, seq: resumed_at };
+        let gap = ControlEvent::Gap { requested, resumed_at: id, reason, missed: None };
+        Gap::Told(gap, resumed_at)
     }
 
     /// Puts the events found, as many as one send carries. Returns the position reached.
@@ -235,7 +241,7 @@ impl<D: Driver> Worker<D> {
                 continue;
             }
             let used = self.outbox.bytes.len() - start;
-            if used > 0 && used + event.frame.wire().len() > RUN_BYTES_MAX {
+            if used > 0 && used + event.frame.wire().len() > self.pace.run_bytes_max {
                 return last;
             }
             last = event.seq;
@@ -247,44 +253,51 @@ impl<D: Driver> Worker<D> {
         found.reached_seq.max(position)
     }
 
-    /// Writes down how far the stream has come, and whether it is live now.
-    fn settle(&mut self, id: ConnId, reached: u64) {
+    /// Writes down how far the stream has come, and whether it is live now. True when its join is
+    /// over once this has left.
+    fn settle(&mut self, id: ConnId, reached: u64) -> bool {
         let last_seq = self.last_seq;
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return false };
         conn.position = conn.position.max(reached);
-        let mut caught_up = false;
-        if let Some(extra) = conn.extra.as_mut() {
-            if extra.join.as_ref().is_some_and(|join| reached >= join.until_seq) {
-                extra.join = None;
-                caught_up = extra.control_on;
-            }
-            if extra.is_plain() {
-                conn.extra = None;
-            }
-        }
-        let joining = conn.extra.as_ref().is_some_and(|extra| extra.join.is_some());
+        let extra = conn.extra.as_ref();
+        let join = extra.and_then(|extra| extra.join.as_ref());
+        let joined = join.is_some_and(|join| reached >= join.until_seq);
+        let joining = join.is_some() && !joined;
+        let say_so = joined && extra.is_some_and(|extra| extra.control_on);
+        conn.position += u64::from(joined && is_planted(Planted::LateJoin));
         if joining || conn.position < last_seq {
             self.fall_behind(id.slot);
         } else {
             conn.behind = false;
             self.lagging = self.lagging.saturating_sub(usize::from(conn.state == State::Streaming));
         }
-        if caught_up {
-            self.put_control(id, &ControlEvent::CaughtUp);
+        if say_so {
+            self.put_control(id, &ControlEvent::CaughtUp, None);
+        }
+        joined
+    }
+
+    /// All that the join had to bring has left.
+    pub(super) fn end_join(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(extra) = conn.extra.as_mut() else { return };
+        extra.join = None;
+        if extra.is_plain() {
+            conn.extra = None;
         }
     }
 
-    /// Plans what was put into the arena since `start`.
+    /// Plans what was put into the arena since `start`. False when that is nothing.
     pub(super) fn plan_range(
         &mut self,
         id: ConnId,
         start: (usize, usize),
         position_before: u64,
-        was_behind: bool,
-    ) {
+        past: Past,
+    ) -> bool {
         let (end, pieces_end) = self.outbox.mark();
         let (number, now_ms) = (self.outbox.number, wrap_ms(self.now.mono_ms));
-        let Some(conn) = self.conns.get_mut(id).filter(|_| end > start.0) else { return };
+        let Some(conn) = self.conns.get_mut(id).filter(|_| end > start.0) else { return false };
         conn.planned = number;
         conn.sent_at_ms = now_ms;
         self.outbox.plan(Plan {
@@ -293,9 +306,10 @@ impl<D: Driver> Worker<D> {
             bytes: start.0..end,
             pieces: start.1..pieces_end,
             position_before,
-            was_behind,
+            past,
             last: false,
         });
+        true
     }
 }
 

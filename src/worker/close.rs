@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::conns::Form;
-use super::outbox::{Origin, Plan};
+use super::outbox::{Origin, Past, Plan};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{ConnId, Driver, Shut};
 use crate::hub::TopicName;
@@ -26,7 +26,7 @@ impl<D: Driver> Worker<D> {
         self.put_half(id);
         let position = self.conns.get(id).map_or(before, |conn| conn.position);
         let cursor = self.cursor(position);
-        self.put_control(id, &ControlEvent::Bye { reason, reconnect, cursor });
+        self.put_control(id, &ControlEvent::Bye { reason, reconnect, cursor }, None);
         let (end, pieces_end) = self.outbox.mark();
         if end == start {
             return self.finish(id);
@@ -40,25 +40,32 @@ impl<D: Driver> Worker<D> {
             bytes: start..end,
             pieces: pieces..pieces_end,
             position_before: before,
-            was_behind: conn.behind,
+            past: Past { behind: conn.behind, joined: false },
             last: true,
         };
         self.outbox.plan(plan);
         self.flush();
     }
 
-    /// Puts a control event into the arena, if the stream carries it.
-    pub(super) fn put_control(&mut self, id: ConnId, event: &ControlEvent) {
-        let Some(conn) = self.conns.get(id) else { return };
+    /// Puts a control event into the arena, if the stream carries it. `seq` is the stream's
+    /// position once it has left.
+    pub(super) fn put_control(
+        &mut self,
+        id: ConnId,
+        event: &ControlEvent,
+        seq: Option<u64>,
+    ) -> bool {
+        let Some(conn) = self.conns.get(id) else { return false };
         if conn.extra.as_ref().is_some_and(|extra| extra.control_off) {
-            return;
+            return false;
         }
         match conn.form {
             Form::Sse => event.write(&mut self.outbox.bytes),
             Form::Ndjson => event.write_json(&mut self.outbox.bytes),
-            Form::Poll => return,
+            Form::Poll => return false,
         }
-        self.outbox.end_piece(None, 0, Origin::Arena);
+        self.outbox.end_piece(seq, 0, Origin::Control);
+        true
     }
 
     /// The last bytes have left: our half is shut, and input drained until the peer closes. A
@@ -116,14 +123,10 @@ impl<D: Driver> Worker<D> {
 
     /// Takes a stream or waiting poll out of all topics.
     pub(super) fn leave_hub(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.state.is_subscribed()) else {
-            return;
-        };
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.linked) else { return };
+        conn.linked = false;
         if std::mem::take(&mut conn.behind) && conn.state == State::Streaming {
             self.lagging = self.lagging.saturating_sub(1);
-        }
-        if std::mem::replace(&mut conn.left_hub, true) {
-            return;
         }
         self.streams -= 1;
         let (journal, now_ms) = (Arc::clone(&self.node.journal), self.now.mono_ms);

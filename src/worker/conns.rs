@@ -104,8 +104,8 @@ pub(super) struct Conn {
     pub(super) form: Form,
     /// Not live: catches up from the store, passes skip it.
     pub(super) behind: bool,
-    /// A long-poll that was answered: linked to nothing any more.
-    pub(super) left_hub: bool,
+    /// Linked to its topics: a stream, or a long-poll without its answer.
+    pub(super) linked: bool,
     /// When its entry in the timer heap is due, monotonic ms; `u64::MAX` for none.
     pub(super) timer_ms: u64,
     /// Stands in the catch-up queue.
@@ -180,7 +180,7 @@ impl Conns {
             armed: Armed::default(),
             form: Form::Sse,
             behind: false,
-            left_hub: false,
+            linked: false,
             timer_ms: u64::MAX,
             queued: false,
             custom: false,
@@ -217,6 +217,11 @@ impl Conns {
     pub(super) fn id_at(&self, slot: u32) -> Option<ConnId> {
         let conn = self.slab.get(slot as usize)?;
         Some(ConnId { slot, generation: conn.generation })
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Conn> {
+        self.slab.iter().map(|(_, conn)| conn)
     }
 
     pub(super) fn ids(&self) -> Vec<ConnId> {

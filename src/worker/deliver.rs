@@ -8,19 +8,13 @@ use smallvec::SmallVec;
 
 use super::Worker;
 use super::conns::{Form, wrap_ms};
-use super::outbox::{Origin, Outbox, Plan, Run, SENDS_MAX, SENDS_MAX_SHARED};
+use super::outbox::{Origin, Outbox, Past, Plan, Run};
+use super::planted::{Planted, is_planted};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::hub::{Hub, Pending, TopicId};
 use crate::journal::Event;
 use crate::proto::sse::{EventId, write_event_json};
-
-/// Topics with at most so many members are walked before all larger ones.
-const SMALL_MEMBERS_MAX: usize = 64;
-/// Entries read from the journal in one turn.
-const READ_MAX: usize = 2_048;
-/// Bytes of events in one send: coalescing wants a send buffer that holds this.
-pub(super) const RUN_BYTES_MAX: usize = 48 * 1024;
 
 /// Whether a walk came to its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +28,7 @@ impl<D: Driver> Worker<D> {
     /// Reads new entries and notes in each touched topic what it owes its members.
     pub(super) fn read_journal(&mut self) {
         let mut found = SmallVec::new();
-        for _ in 0..READ_MAX {
+        for _ in 0..self.pace.read_max {
             let Some(event) = self.reader.get(self.position) else { break };
             let len = u32::try_from(event.frame.wire().len()).unwrap_or(u32::MAX);
             let pending = Pending { position: self.position, seq: event.seq, len };
@@ -52,7 +46,8 @@ impl<D: Driver> Worker<D> {
                         topic => self.hub.topic(topic).map_or(0, |topic| topic.len()),
                     };
                     if members > 0 {
-                        owe(&mut self.hub, &mut self.queues, *topic, pending, members);
+                        let small = members <= self.pace.small_members_max;
+                        owe(&mut self.hub, &mut self.queues, *topic, pending, small);
                     }
                 }
             }
@@ -64,12 +59,12 @@ impl<D: Driver> Worker<D> {
     /// Walks the small topics, then the large ones as far as one enter goes.
     pub(super) fn deliver(&mut self) {
         while let Some(id) = self.queues.small.pop_front() {
-            while self.walk(id, SENDS_MAX) == Walked::More {
+            while self.walk(id, self.pace.sends_max) == Walked::More {
                 self.flush();
             }
         }
-        let sends_max =
-            if self.reader.get(self.position).is_some() { SENDS_MAX_SHARED } else { SENDS_MAX };
+        let shared = self.reader.get(self.position).is_some();
+        let sends_max = if shared { self.pace.sends_max_shared } else { self.pace.sends_max };
         while let Some(id) = self.queues.large.front().copied() {
             if self.walk(id, sends_max) == Walked::More {
                 return;
@@ -87,7 +82,7 @@ impl<D: Driver> Worker<D> {
         };
         if topic.walk.is_none() {
             let members = if id == Hub::BROADCAST { members } else { topic.len() };
-            topic.begin_walk(members, RUN_BYTES_MAX);
+            topic.begin_walk(members, self.pace.run_bytes_max);
         }
         let run = topic.walk.map(|walk| {
             let events = topic.pending.iter().take(walk.events);
@@ -118,7 +113,7 @@ impl<D: Driver> Worker<D> {
         let members = self.hub.topic(id).map_or(0, |topic| topic.len());
         if self.hub.topic_mut(id).is_some_and(|topic| topic.end_walk()) {
             let members = if id == Hub::BROADCAST { self.streams } else { members };
-            self.queues.push(id, members);
+            self.queues.push(id, members <= self.pace.small_members_max);
         } else if let Some(topic) = self.hub.topic_mut(id) {
             topic.queued = false;
         }
@@ -138,7 +133,8 @@ impl<D: Driver> Worker<D> {
         if conn.behind || !conn.state.is_subscribed() || conn.position >= run.last_seq {
             return;
         }
-        if conn.form == Form::Poll || conn.planned == self.outbox.number {
+        let planned = conn.planned == self.outbox.number && !is_planted(Planted::SecondSend);
+        if conn.form == Form::Poll || planned {
             return self.fall_behind(slot);
         }
         let custom = conn.custom;
@@ -156,7 +152,7 @@ impl<D: Driver> Worker<D> {
             bytes,
             pieces,
             position_before: conn.position,
-            was_behind: false,
+            past: Past::default(),
             last: false,
         };
         conn.position = position;
@@ -170,6 +166,9 @@ impl<D: Driver> Worker<D> {
         let owes = |other: TopicId| {
             other != id && self.hub.topic(other).is_some_and(|topic| !topic.pending.is_empty())
         };
+        if is_planted(Planted::Overtake) {
+            return true;
+        }
         !owes(Hub::BROADCAST) && !self.hub.topics_of(slot).any(owes)
     }
 
@@ -192,7 +191,7 @@ impl<D: Driver> Worker<D> {
         for pending in &owed {
             let Some(event) = self.reader.get(pending.position) else { continue };
             let used = self.outbox.bytes.len() - start;
-            if used > 0 && used + pending.len as usize > RUN_BYTES_MAX {
+            if used > 0 && used + pending.len as usize > self.pace.run_bytes_max {
                 cut = true;
                 break;
             }
@@ -229,7 +228,7 @@ impl<D: Driver> Worker<D> {
             bytes: start.0..end,
             pieces: start.1..pieces_end,
             position_before: before,
-            was_behind: false,
+            past: Past::default(),
             last: false,
         });
     }
@@ -261,20 +260,20 @@ impl<D: Driver> Worker<D> {
     }
 }
 
-fn owe(hub: &mut Hub, queues: &mut super::Queues, id: TopicId, pending: Pending, members: usize) {
+fn owe(hub: &mut Hub, queues: &mut super::Queues, id: TopicId, pending: Pending, small: bool) {
     let Some(topic) = hub.topic_mut(id) else { return };
     if topic.pending.back().is_some_and(|last| last.position == pending.position) {
         return;
     }
     topic.pending.push_back(pending);
     if !std::mem::replace(&mut topic.queued, true) {
-        queues.push(id, members);
+        queues.push(id, small);
     }
 }
 
 impl super::Queues {
-    pub(super) fn push(&mut self, id: TopicId, members: usize) {
-        let queue = if members <= SMALL_MEMBERS_MAX { &mut self.small } else { &mut self.large };
+    pub(super) fn push(&mut self, id: TopicId, small: bool) {
+        let queue = if small { &mut self.small } else { &mut self.large };
         queue.push_back(id);
     }
 }

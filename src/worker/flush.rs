@@ -8,6 +8,14 @@ use super::outbox::{Origin, Piece, Plan};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{Completion, Driver};
 
+/// How much was handed to the kernel.
+#[derive(Debug, Default)]
+struct Amount {
+    /// Whole events.
+    events: usize,
+    bytes: usize,
+}
+
 impl<D: Driver> Worker<D> {
     /// Sends all that is planned. When it returns the arena is free again, and every stream's
     /// position says what has really left.
@@ -19,7 +27,7 @@ impl<D: Driver> Worker<D> {
         self.driver.send(&mut outbox.outgoing());
         let before = self.inbox.len();
         self.driver.completions(&mut self.inbox);
-        self.count_flush();
+        let mut sent = self.planned();
         let mut failed = std::mem::take(&mut self.failed);
         failed.clear();
         failed.resize(self.outbox.plans.len(), false);
@@ -31,40 +39,56 @@ impl<D: Driver> Worker<D> {
                 continue;
             };
             self.inbox.swap_remove(at);
-            if let Some(plan) = self.outbox.plans.get(token as usize) {
+            if let Some(plan) = self.outbox.plans.get(token as usize).cloned() {
                 failed[token as usize] = true;
-                self.mend(plan.clone(), result);
+                let left = self.left_behind(&plan, result.unwrap_or_default());
+                sent.events = sent.events.saturating_sub(left.events);
+                sent.bytes = sent.bytes.saturating_sub(left.bytes);
+                self.mend(&plan, result);
             }
         }
+        let counters = &self.node.counters[self.index];
+        counters.flushes.add(1);
+        counters.sends.add(self.outbox.plans.len() as u64);
+        counters.sent_bytes.add(sent.bytes as u64);
+        counters.deliveries.add(sent.events as u64);
         self.finish_planned(&failed);
         self.failed = failed;
         self.outbox.clear();
     }
 
-    fn count_flush(&self) {
-        let counters = &self.node.counters[self.index];
-        let (mut events, mut bytes) = (0, 0);
+    /// What is planned.
+    fn planned(&self) -> Amount {
+        let mut planned = Amount::default();
         for plan in &self.outbox.plans {
-            bytes += plan.bytes.len();
-            // A run is shared by many plans: its pieces are all events.
-            events += match &self.outbox.pieces[plan.pieces.clone()] {
-                [only] => usize::from(only.seq.is_some()),
-                [first, .., last] if first.seq.is_some() && last.seq.is_some() => plan.pieces.len(),
-                pieces => pieces.iter().filter(|piece| piece.seq.is_some()).count(),
+            planned.bytes += plan.bytes.len();
+            let pieces = &self.outbox.pieces[plan.pieces.clone()];
+            planned.events += match pieces {
+                [only] => usize::from(only.is_event()),
+                // A run is shared by many plans: its pieces are all events.
+                pieces if !plan.past.behind => pieces.len(),
+                pieces => pieces.iter().filter(|piece| piece.is_event()).count(),
             };
         }
-        counters.flushes.add(1);
-        counters.sends.add(self.outbox.plans.len() as u64);
-        counters.sent_bytes.add(bytes as u64);
-        counters.deliveries.add(events as u64);
+        planned
     }
 
-    /// Ends the connections whose last bytes have left whole.
+    /// What of a plan has not left, when `taken` bytes have.
+    fn left_behind(&self, plan: &Plan, taken: usize) -> Amount {
+        let cut = plan.bytes.start + taken;
+        let pieces = self.outbox.pieces[plan.pieces.clone()].iter();
+        let events = pieces.filter(|piece| piece.end > cut && piece.is_event()).count();
+        Amount { events, bytes: plan.bytes.len().saturating_sub(taken) }
+    }
+
+    /// Ends the connections whose last bytes have left whole, and the joins.
     fn finish_planned(&mut self, failed: &[bool]) {
         let plans = std::mem::take(&mut self.outbox.plans);
         for (plan, failed) in plans.iter().zip(failed) {
             if plan.last && !failed {
                 self.finish(plan.id);
+            } else if plan.past.joined && !failed {
+                self.end_join(plan.id);
             }
         }
         self.outbox.plans = plans;
@@ -72,7 +96,7 @@ impl<D: Driver> Worker<D> {
 
     /// A send was short or failed: sets the position back to the last whole frame and keeps one
     /// reference to the half-sent one.
-    fn mend(&mut self, plan: Plan, result: Result<usize, i32>) {
+    fn mend(&mut self, plan: &Plan, result: Result<usize, i32>) {
         let counters = &self.node.counters[self.index];
         let taken = match result {
             Ok(taken) => taken,
@@ -91,7 +115,9 @@ impl<D: Driver> Worker<D> {
             .iter()
             .rev()
             .find_map(|piece| piece.seq)
-            .unwrap_or(plan.position_before);
+            .unwrap_or_default()
+            .max(plan.position_before);
+        let unsaid = self.outbox.unsaid(plan, whole, cut - start);
         let half = pieces.get(whole).map(|piece| (piece.clone(), start));
         let half = half.and_then(|(piece, start)| self.half_of(&piece, start, cut));
         let now_ms = wrap_ms(self.now.mono_ms);
@@ -100,9 +126,12 @@ impl<D: Driver> Worker<D> {
             return;
         }
         conn.half = half.map(Box::new);
+        if let Some(join) = conn.extra.as_mut().and_then(|extra| extra.join.as_mut()) {
+            join.checked &= !unsaid;
+        }
         if conn.state == State::Streaming {
             conn.position = position;
-            if taken > 0 || !plan.was_behind {
+            if taken > 0 || !plan.past.behind {
                 conn.behind_since_ms = now_ms;
             }
             if !conn.behind {
@@ -138,7 +167,10 @@ impl<D: Driver> Worker<D> {
             Origin::Ring(_) | Origin::Held(_) => None,
             // An event that has not begun to leave is read again from the store.
             Origin::Arena if piece.seq.is_some() && sent == 0 => None,
-            Origin::Arena => Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq)),
+            Origin::Control if sent == 0 => None,
+            Origin::Arena | Origin::Control | Origin::Rest => {
+                Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq))
+            }
         }
     }
 }

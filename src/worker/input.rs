@@ -1,8 +1,8 @@
 //! From received bytes to requests, and their answers on the way out.
 
 use super::Worker;
-use super::conns::{Request, wrap_ms};
-use super::outbox::{Origin, Plan};
+use super::conns::{Half, Request, wrap_ms};
+use super::outbox::{Origin, Past, Plan};
 use super::route::{Awaited, Next};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{ConnId, Driver, Received, Sock};
@@ -11,7 +11,13 @@ use crate::proto::http::{CONTINUE, Parsed, Problem, Scan, parse_head};
 impl<D: Driver> Worker<D> {
     pub(super) fn accept(&mut self, sock: Sock) {
         self.node.counters[self.index].accepts.add(1);
-        let deadline_ms = self.now.mono_ms + self.node.options.head_timeout_ms;
+        let options = &self.node.options;
+        // A draining node waits for nobody who has not asked anything yet.
+        let timeout_ms = match self.drain {
+            Some(_) => options.head_timeout_ms.min(options.linger_ms),
+            None => options.head_timeout_ms,
+        };
+        let deadline_ms = self.now.mono_ms + timeout_ms;
         let request = Box::new(Request::new(deadline_ms));
         let id = self.conns.insert(sock, request, self.now.mono_ms);
         self.offer_room();
@@ -43,7 +49,16 @@ impl<D: Driver> Worker<D> {
                 self.driver.recycle(data);
                 return self.try_close(id);
             }
-            _ => {
+            State::Parked | State::Answering | State::Polling => {
+                // The next request; it is read when this one is answered.
+                if let Some(request) = conn.request.as_mut().filter(|r| !r.is_last()) {
+                    request.buffer.extend_from_slice(self.driver.received(&data));
+                    return self.driver.recycle(data);
+                }
+                self.driver.recycle(data);
+                return self.arm_receive(id);
+            }
+            State::Streaming | State::Lingering => {
                 // Bytes behind a stream's request, or after the last answer, mean nothing.
                 self.driver.recycle(data);
                 return self.arm_receive(id);
@@ -74,7 +89,7 @@ impl<D: Driver> Worker<D> {
     pub(super) fn process(&mut self, id: ConnId, input: Vec<u8>) {
         let mut at = 0;
         while let Some(conn) = self.conns.get_mut(id) {
-            let closing = conn.request.as_ref().is_none_or(|request| request.close_after);
+            let closing = conn.request.as_ref().is_none_or(|request| request.is_last());
             let rest = &input[at..];
             let used = match conn.state {
                 State::Head if !closing && !rest.is_empty() => self.read_head(id, rest),
@@ -95,7 +110,7 @@ impl<D: Driver> Worker<D> {
     fn keep(&mut self, id: ConnId, mut input: Vec<u8>, used: usize) {
         let request = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut());
         match request {
-            Some(request) if used < input.len() && !request.close_after => {
+            Some(request) if used < input.len() && !request.is_last() => {
                 input.drain(..used);
                 request.buffer = input;
             }
@@ -236,10 +251,20 @@ impl<D: Driver> Worker<D> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.state.is_ending()) else {
             return self.out.clear();
         };
+        if conn.state == State::Answering {
+            // What was flushed just now did not fit: this follows it.
+            let mut rest = match conn.half.take().map(|half| *half) {
+                Some(Half::Bytes(bytes, _)) => bytes.into_vec(),
+                _ => Vec::new(),
+            };
+            rest.append(&mut self.out);
+            conn.half = Some(Box::new(Half::Bytes(rest.into_boxed_slice(), None)));
+            return;
+        }
         conn.planned = number;
         conn.sent_at_ms = now_ms;
-        let last = conn.request.as_ref().is_some_and(|request| request.close_after)
-            && !matches!(conn.state, State::Parked | State::Polling | State::Streaming);
+        let last = conn.request.as_ref().is_some_and(|request| request.is_last())
+            && !matches!(conn.state, State::Polling | State::Streaming);
         let (sock, position_before) = (conn.sock, conn.position);
         let (start, pieces) = self.outbox.mark();
         self.outbox.bytes.append(&mut self.out);
@@ -251,7 +276,7 @@ impl<D: Driver> Worker<D> {
             bytes: start..end,
             pieces: pieces..pieces + 1,
             position_before,
-            was_behind: false,
+            past: Past::default(),
             last,
         });
     }
@@ -259,17 +284,34 @@ impl<D: Driver> Worker<D> {
     /// The rest of an answer that did not fit.
     pub(super) fn continue_answer(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if let Some(super::conns::Half::Bytes(bytes, _)) = conn.half.take().map(|half| *half) {
+        if let Some(Half::Bytes(bytes, _)) = conn.half.take().map(|half| *half) {
             self.out.extend_from_slice(&bytes);
         }
         conn.step(Step::Unclog);
+        self.take_up(id);
         self.answer(id);
         self.flush();
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.state == State::Head) else {
-            return;
-        };
-        let held = conn.request.as_mut().map(|request| std::mem::take(&mut request.buffer));
-        self.process(id, held.unwrap_or_default());
+        let reads = |state| matches!(state, State::Head | State::Body);
+        if self.conns.get(id).is_some_and(|conn| reads(conn.state)) {
+            self.resume_input(id);
+        }
+    }
+
+    /// An answer clogged while the next request was under way already: goes on with that.
+    fn take_up(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(request) = conn.request.as_ref() else { return };
+        if request.job.is_some() {
+            conn.step(Step::Park);
+            if !self.parked.contains(&id) {
+                self.parked.push_back(id);
+            }
+        } else if request.body.is_some() {
+            conn.step(Step::BodyExpected);
+        } else if conn.linked {
+            conn.step(Step::Poll);
+            self.fall_behind(id.slot);
+        }
     }
 }
 
@@ -285,5 +327,10 @@ impl Request {
             close_after: false,
             job: None,
         }
+    }
+
+    /// The connection ends once what was asked is answered; nothing more of it is read.
+    fn is_last(&self) -> bool {
+        self.close_after && self.body.is_none() && self.job.is_none()
     }
 }

@@ -8,11 +8,15 @@ mod flush;
 mod input;
 mod node;
 mod outbox;
+mod pace;
 mod pages;
 mod parked;
+mod planted;
 mod poll;
 mod publish;
 mod route;
+#[cfg(test)]
+mod simulation;
 mod subscribe;
 mod tick;
 mod turn;
@@ -22,6 +26,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 pub use node::{Node, Options, Phase};
+pub use pace::Pace;
 
 use crate::auth::VerifiedCache;
 use crate::driver::{Completion, ConnId, Driver, Now};
@@ -55,6 +60,7 @@ pub struct Worker<D: Driver> {
     hub: Hub,
     conns: Conns,
     outbox: Outbox,
+    pace: Pace,
     queues: Queues,
     stripes: Stripes,
     timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
@@ -98,6 +104,7 @@ impl<D: Driver> Worker<D> {
             hub: Hub::default(),
             conns: Conns::new(),
             outbox: Outbox::new(),
+            pace: node.options.pace,
             queues: Queues::default(),
             stripes: Stripes::new(visit_ms, now.mono_ms),
             timers: BinaryHeap::new(),

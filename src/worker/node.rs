@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use super::pace::Pace;
 use crate::auth::{Keys, PublisherToken, Rules};
 use crate::journal::Journal;
 use crate::obs::Counters;
@@ -43,6 +44,8 @@ pub struct Options {
     pub anonymous: bool,
     /// Cookies that may carry a token.
     pub cookies: Vec<String>,
+    /// How much a worker takes on at once.
+    pub pace: Pace,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Options {
             drain_ms: 5_000,
             anonymous: true,
             cookies: vec!["access_token".to_owned()],
+            pace: Pace::default(),
         }
     }
 }

@@ -11,10 +11,6 @@ use std::sync::Arc;
 use crate::driver::{ConnId, Outgoing, Sock};
 use crate::journal::Event;
 
-/// Most sends in one enter.
-pub(super) const SENDS_MAX: usize = 512;
-/// Most sends in one enter while small work waits.
-pub(super) const SENDS_MAX_SHARED: usize = 256;
 /// Predicted cost of one enter, in nanoseconds, above which it is closed: 2 us a send and 0.1 ns
 /// a byte keep 512 small sends, but only some 150 of 48 KB, within about a millisecond.
 const COST_MAX_NS: u64 = 1_100_000;
@@ -30,6 +26,10 @@ pub(super) enum Origin {
     Held(Arc<Event>),
     /// Nowhere else: the rest has to be copied.
     Arena,
+    /// The rest of something whose beginning has left: likewise, also when nothing of it leaves.
+    Rest,
+    /// Likewise, and it is no event: what has not begun to leave is said again.
+    Control,
 }
 
 /// A whole frame in the arena, or the rest of one.
@@ -44,6 +44,22 @@ pub(super) struct Piece {
     pub(super) origin: Origin,
 }
 
+impl Piece {
+    /// It is an event, or the rest of one.
+    pub(super) fn is_event(&self) -> bool {
+        self.seq.is_some() && !matches!(self.origin, Origin::Control)
+    }
+}
+
+/// What a stream was doing when a send was planned.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Past {
+    /// It was catching up.
+    pub(super) behind: bool,
+    /// Its join is over when all of this has left.
+    pub(super) joined: bool,
+}
+
 /// One send: a connection and a range of the arena.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -53,8 +69,7 @@ pub(super) struct Plan {
     pub(super) pieces: Range<usize>,
     /// The stream's position if nothing of it leaves.
     pub(super) position_before: u64,
-    /// It was catching up when this was planned.
-    pub(super) was_behind: bool,
+    pub(super) past: Past,
     /// The connection ends when all of it has left.
     pub(super) last: bool,
 }
@@ -121,6 +136,14 @@ impl Outbox {
             None => run.start,
         };
         (start..end, run.pieces.start + behind..run.pieces.end)
+    }
+
+    /// A gap that was planned has not begun to leave: the cut is `sent` bytes into piece `cut`.
+    pub(super) fn unsaid(&self, plan: &Plan, cut: usize, sent: usize) -> bool {
+        let pieces = &self.pieces[plan.pieces.clone()];
+        let whole = cut + usize::from(sent > 0);
+        let mut left = pieces.iter().skip(whole);
+        left.any(|piece| matches!(piece.origin, Origin::Control) && piece.seq.is_some())
     }
 
     /// The planned sends in the driver's form; the token is the plan's index.

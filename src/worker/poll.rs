@@ -20,7 +20,7 @@ impl<D: Driver> Worker<D> {
         });
         let mut body = b"{\"events\":[".to_vec();
         let mut count = 0;
-        if let Gap::Told(gap) = &gap {
+        if let Gap::Told(gap, _) = &gap {
             gap.write_json(&mut body);
             body.pop();
             count += 1;

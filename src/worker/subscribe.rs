@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
+use super::planted::{Planted, is_planted};
 use super::publish::token_problem;
 use super::route::{Asked, Next};
 use crate::auth::Identity;
@@ -132,7 +133,7 @@ impl<D: Driver> Worker<D> {
         });
         let Some(conn) = self.conns.get_mut(id) else { return Next::Waiting };
         conn.form = form;
-        conn.left_hub = false;
+        conn.linked = true;
         conn.custom = form != Form::Sse || extra.events.is_some();
         conn.position = position;
         conn.since_ms = wrap_ms(now.mono_ms);
@@ -219,7 +220,11 @@ impl<D: Driver> Worker<D> {
                 // The client may come from a worker that was ahead of this one.
                 let ours = asked.epoch == journal.epoch() && asked.seq <= journal.head_seq();
                 join.foreign = !ours;
-                if ours { asked.seq } else { base }
+                match ours {
+                    true if is_planted(Planted::JoinBehind) => asked.seq.min(last_seq),
+                    true => asked.seq,
+                    false => base,
+                }
             }
             Resume::Foreign(asked) => {
                 join.requested = Some(asked.clone());

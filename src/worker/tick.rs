@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::conns::wrap_ms;
-use super::outbox::{Origin, SENDS_MAX};
+use super::outbox::{Origin, Past};
 use super::{Phase, VISITS_PER_HEARTBEAT, Worker};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
@@ -63,7 +63,7 @@ impl<D: Driver> Worker<D> {
     fn fire_timers(&mut self) {
         let now_ms = self.now.mono_ms;
         while let Some(Reverse((at_ms, slot, generation))) = self.timers.peek().copied() {
-            if at_ms > now_ms || self.outbox.is_full(SENDS_MAX) {
+            if at_ms > now_ms || self.outbox.is_full(self.pace.sends_max) {
                 return;
             }
             self.timers.pop();
@@ -110,6 +110,7 @@ impl<D: Driver> Worker<D> {
                 }
                 if let Some(request) = self.conns.get_mut(id).and_then(|c| c.request.as_mut()) {
                     request.close_after = true;
+                    request.body = None;
                 }
                 let problem = Problem::new(408, "timeout", "the request did not arrive in time");
                 self.refuse(id, &problem, false);
@@ -137,7 +138,7 @@ impl<D: Driver> Worker<D> {
         let now_ms = self.now.mono_ms;
         self.stripes.skip_missed(now_ms);
         for _ in 0..VISITS_MAX {
-            if self.outbox.is_full(SENDS_MAX) {
+            if self.outbox.is_full(self.pace.sends_max) {
                 return;
             }
             let Some(slot) = self.stripes.next(now_ms, self.conns.slots()) else { return };
@@ -176,7 +177,7 @@ impl<D: Driver> Worker<D> {
         self.outbox.bytes.extend_from_slice(beat);
         self.outbox.end_piece(None, 0, Origin::Arena);
         self.node.counters[self.index].heartbeats.add(1);
-        self.plan_range(id, start, before, false);
+        self.plan_range(id, start, before, Past::default());
     }
 
     /// Draining: nothing new is taken, idle connections end, streams are told to leave at a steady

@@ -1,7 +1,6 @@
 //! One turn of the loop: take completions, read the journal, send, sleep.
 
 use super::Worker;
-use super::outbox::SENDS_MAX;
 use crate::conn::{Operation, State};
 use crate::driver::{Completion, ConnId, Driver};
 
@@ -17,7 +16,7 @@ impl<D: Driver> Worker<D> {
         self.node.counters[self.index].completions.add(inbox.len() as u64);
         for completion in inbox.drain(..) {
             self.handle(completion);
-            if self.outbox.is_full(SENDS_MAX) {
+            if self.outbox.is_full(self.pace.sends_max) {
                 self.flush();
             }
         }
