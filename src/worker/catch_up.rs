@@ -212,7 +212,8 @@ impl<D: Driver> Worker<D> {
             }
             _ => match (found.floor, found.overflow) {
                 (None, _) => return Gap::None,
-                (Some(_), Overflow::Disconnect) => return Gap::End,
+                // A poll ends with its answer anyway: that says it.
+                (Some(_), Overflow::Disconnect) if conn.form != Form::Poll => return Gap::End,
                 (floor, overflow) => {
                     let requested = EventId { epoch, seq: position }.to_string();
                     let skip = overflow == Overflow::Skip;

@@ -9,7 +9,7 @@ use crate::conn::State;
 use crate::driver::sim::{Fleet, PUBLISH_TOKEN, SimDriver, World};
 use crate::journal::testing::{draft, epoch};
 use crate::journal::{Journal, JournalSettings, Namespace, Namespaces, Overflow, StoreSettings};
-use crate::worker::conns::{Conn, Half};
+use crate::worker::conns::{Conn, Form, Half};
 use crate::worker::{Node, Options, Pace, Phase, Worker};
 
 /// After so many turns a stopping publisher stops.
@@ -173,7 +173,8 @@ impl Fleet for SimFleet {
         if own.lagging != lagging {
             return Err(format!("{lagging} lag, {} are counted", own.lagging));
         }
-        let held = own.conns.iter().filter_map(|conn| match conn.half.as_deref() {
+        let streams = own.conns.iter().filter(|conn| conn.form == Form::Sse);
+        let held = streams.filter_map(|conn| match conn.half.as_deref() {
             Some(Half::Bytes(bytes, _)) => Some(bytes.len()),
             _ => None,
         });

@@ -7,6 +7,8 @@ pub(crate) struct Answer {
     /// The connection ends after it.
     pub(crate) close: bool,
     pub(crate) body: String,
+    /// `Last-Event-ID`.
+    pub(crate) cursor: Option<String>,
 }
 
 /// The status and the fields of an answer head, when all of it is there: also how long it is.
@@ -28,9 +30,10 @@ pub(crate) fn take_answer(bytes: &mut Vec<u8>) -> Option<Answer> {
         return None;
     }
     let close = field("connection") == Some("close");
+    let cursor = field("last-event-id").map(str::to_owned);
     let body = String::from_utf8_lossy(&bytes[head_len..head_len + body_len]).into_owned();
     bytes.drain(..head_len + body_len);
-    Some(Answer { status, close, body })
+    Some(Answer { status, close, body, cursor })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The clients of a run.
 
+mod account;
 mod answer;
 mod publisher;
 mod stream;

@@ -1,5 +1,29 @@
 //! An event stream as a client reads it: written from the WHATWG text, not from our encoder.
 
+use serde_json::Value;
+
+/// How a subscriber asks for its events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An event stream.
+    #[default]
+    Sse,
+    /// A JSON object on each line.
+    Lines,
+    /// Long-polls.
+    Poll,
+}
+
+impl Form {
+    pub(crate) fn draw(rng: &mut fastrand::Rng) -> Self {
+        match rng.u8(0..6) {
+            0 => Self::Lines,
+            1 => Self::Poll,
+            _ => Self::Sse,
+        }
+    }
+}
+
 /// One dispatched event.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -14,6 +38,7 @@ pub(crate) struct Block {
 /// Bytes in, blocks out.
 #[derive(Debug, Default)]
 pub(crate) struct StreamReader {
+    form: Form,
     line: Vec<u8>,
     name: String,
     data: Option<String>,
@@ -26,8 +51,8 @@ pub(crate) struct StreamReader {
 
 impl StreamReader {
     /// A reader for a stream that goes on after this id.
-    pub(crate) fn after(last_id: &str) -> Self {
-        Self { buffer_id: last_id.to_owned(), last_id: last_id.to_owned(), ..Self::default() }
+    pub(crate) fn after(form: Form, last_id: &str) -> Self {
+        Self { form, buffer_id: last_id.to_owned(), last_id: last_id.to_owned(), ..Self::default() }
     }
 
     /// The last event id.
@@ -55,7 +80,48 @@ impl StreamReader {
         Ok(())
     }
 
+    /// Sets the last event id.
+    pub(crate) fn set_last_id(&mut self, id: &str) {
+        id.clone_into(&mut self.last_id);
+    }
+
+    /// Reads the body of a poll's answer.
+    ///
+    /// # Errors
+    /// A body that is none.
+    pub(crate) fn read_poll(&mut self, body: &str, out: &mut Vec<Block>) -> Result<(), String> {
+        let value: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
+        for event in value["events"].as_array().ok_or("no events")? {
+            self.object(event, out)?;
+        }
+        self.set_last_id(value["last_event_id"].as_str().ok_or("no last_event_id")?);
+        Ok(())
+    }
+
+    /// One event as a JSON object.
+    fn object(&mut self, value: &Value, out: &mut Vec<Block>) -> Result<(), String> {
+        let text = |name: &str| value[name].as_str().map(str::to_owned);
+        let (Some(name), Some(data)) = (text("event"), text("data")) else {
+            return Err(value.to_string());
+        };
+        let own_id = text("id");
+        if let Some(id) = &own_id {
+            self.set_last_id(id);
+        }
+        let id = self.last_id.clone();
+        out.push(Block { name, data, id, own_id: own_id.is_some() });
+        Ok(())
+    }
+
     fn end_line(&mut self, line: &str, out: &mut Vec<Block>) -> Result<(), String> {
+        if self.form == Form::Lines {
+            if line.is_empty() {
+                return Ok(());
+            }
+            let torn = |_| line.chars().take(80).collect::<String>();
+            let value: Value = serde_json::from_str(line).map_err(torn)?;
+            return self.object(&value, out);
+        }
         if line.is_empty() {
             let (name, data) = (std::mem::take(&mut self.name), self.data.take());
             self.last_id.clone_from(&self.buffer_id);
@@ -91,7 +157,7 @@ mod tests {
 
     #[test]
     fn reads_what_the_standard_shows() {
-        let mut reader = StreamReader::after("0");
+        let mut reader = StreamReader::after(Form::Sse, "0");
         let mut blocks = Vec::new();
         let text = ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n\
                     data:  third event\n\nevent: add\ndata: a\ndata\n\nevent: none\n\n";

@@ -1,34 +1,17 @@
 //! A simulated subscriber: an EventSource that stalls, breaks off and comes again with its id.
 
-use std::collections::BTreeSet;
-
 use super::super::flaw::Flaw;
-use super::super::ledger::Publication;
 use super::super::link::LinkId;
 use super::super::net::Net;
-use super::answer::read_head;
-use super::stream::{Block, StreamReader};
-
-/// With nothing going wrong, an event arrives within this time, microseconds.
-const LATE_US: u64 = 5_000_000;
-
-/// From where on everything must arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Since {
-    /// Nothing was promised yet.
-    Never,
-    /// Publishes that began after this moment.
-    Moment(u64),
-    /// The whole log.
-    Beginning,
-}
+use super::account::Account;
+use super::answer::{read_head, take_answer};
+use super::stream::{Block, Form, StreamReader};
 
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     /// What it subscribes to, as it stands in the path.
     selectors: String,
-    /// The same as numbers of channels; the broadcast is among them.
-    channels: Vec<usize>,
+    form: Form,
     /// Patterns are not for everybody.
     tokened: bool,
     /// It asks for the whole history when it has no id.
@@ -39,14 +22,11 @@ pub(crate) struct Subscriber {
     /// The head of the answer, until it is whole.
     head: Option<Vec<u8>>,
     reader: StreamReader,
-    since: Since,
-    last_seq: u64,
-    received: BTreeSet<u64>,
-    /// Ranges (above, up to) which a gap announced.
-    excused: Vec<(u64, u64)>,
-    /// When this stream began.
-    begun_us: u64,
-    said_bye: bool,
+    /// The id it asked with last.
+    asked_id: String,
+    /// Its stream has begun, or its first poll was answered.
+    begun: bool,
+    account: Account,
     timer: u64,
     timing: Option<What>,
 }
@@ -65,6 +45,7 @@ impl Subscriber {
             wanted.push(rng.usize(0..broadcast));
         }
         rng.shuffle(&mut wanted);
+        let form = Form::draw(rng);
         let mut names: Vec<&str> = wanted.iter().map(|channel| &*channels[*channel]).collect();
         match rng.u8(0..6) {
             0 => {
@@ -82,18 +63,15 @@ impl Subscriber {
         Self {
             selectors: names.join(","),
             tokened: names.contains(&"channel.*") || rng.bool(),
-            channels: wanted,
+            form,
             from_earliest: ample && rng.u8(0..4) == 0,
             link: None,
             spare: None,
             head: None,
-            reader: StreamReader::default(),
-            since: Since::Never,
-            last_seq: 0,
-            received: BTreeSet::new(),
-            excused: Vec::new(),
-            begun_us: 0,
-            said_bye: false,
+            reader: StreamReader::after(form, ""),
+            asked_id: String::new(),
+            begun: false,
+            account: Account::new(wanted),
             timer: 0,
             timing: None,
         }
@@ -101,7 +79,7 @@ impl Subscriber {
 
     /// It reads a stream.
     pub(crate) fn is_streaming(&self) -> bool {
-        self.link.is_some() && self.head.is_none()
+        self.link.is_some() && self.begun
     }
 
     pub(crate) fn wake_in(&mut self, net: &mut Net<'_>, delay_us: u64) {
@@ -132,21 +110,34 @@ impl Subscriber {
         }
         self.link = Some(link);
         self.head = Some(Vec::new());
+        self.ask(net, link);
+    }
+
+    fn ask(&mut self, net: &mut Net<'_>, link: LinkId) {
         let last_id = self.reader.last_id().to_owned();
-        let query = if last_id.is_empty() && self.from_earliest { "?since=earliest" } else { "" };
+        let earliest = last_id.is_empty() && self.from_earliest;
+        let query = if earliest { "&since=earliest" } else { "" };
         let field = if last_id.is_empty() {
             String::new()
         } else {
             format!("Last-Event-ID: {last_id}\r\n")
         };
-        self.reader = StreamReader::after(&last_id);
+        self.reader = StreamReader::after(self.form, &last_id);
+        self.asked_id = last_id;
         let selectors = &self.selectors;
         let token = match self.tokened {
             true => format!("Authorization: Bearer {}\r\n", net.script.token),
             false => String::new(),
         };
-        let request =
-            format!("GET /sse/{selectors}{query} HTTP/1.1\r\nHost: sim\r\n{token}{field}\r\n");
+        let (path, accept) = match self.form {
+            Form::Poll => ("poll", ""),
+            Form::Lines => ("sse", "Accept: application/x-ndjson\r\n"),
+            Form::Sse => ("sse", ""),
+        };
+        let request = format!(
+            "GET /{path}/{selectors}?timeout=1{query} HTTP/1.1\r\nHost: sim\r\n\
+             {accept}{token}{field}\r\n"
+        );
         net.write(link, request.as_bytes());
         self.misbehave(net, link);
     }
@@ -164,7 +155,7 @@ impl Subscriber {
             self.come_again(net);
         } else if net.chance(half_close) {
             net.half_close(link);
-        } else if net.chance(chatter) {
+        } else if self.form != Form::Poll && net.chance(chatter) {
             net.write(link, b"GET / HTTP/1.1\r\n");
         } else if self.timing.is_none() && net.chance(stall) {
             net.set_reading(link, false);
@@ -178,6 +169,7 @@ impl Subscriber {
     fn come_again(&mut self, net: &mut Net<'_>) {
         self.link = None;
         self.head = None;
+        self.begun = false;
         if !net.leaving {
             let most_us = if net.kernel.rng.bool() { 300 } else { 300_000 };
             let delay_us = net.kernel.rng.u64(0..most_us);
@@ -205,6 +197,9 @@ impl Subscriber {
         if self.link != Some(link) {
             return Ok(());
         }
+        if self.form == Form::Poll {
+            return self.read_polls(net, link, bytes);
+        }
         let mut rest = bytes.to_vec();
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
@@ -221,113 +216,80 @@ impl Subscriber {
                 _ => return Err(Flaw::BadAnswer { client: net.client, status, text }),
             }
             self.head = None;
-            net.note("streams", self.last_seq, 0);
-            self.begin(net.now_us());
+            self.begin(net);
         }
         let mut blocks = Vec::new();
         let client = net.client;
         self.reader.read(&rest, &mut blocks).map_err(|line| Flaw::TornLine { client, line })?;
-        for block in &blocks {
-            self.take(net, block)?;
-        }
+        self.take_all(net, &blocks)?;
         self.misbehave(net, link);
         Ok(())
     }
 
-    /// A stream has begun: from here on, or from its id on, all is due.
-    fn begin(&mut self, now_us: u64) {
-        self.begun_us = now_us;
-        if self.reader.last_id().is_empty() && self.since != Since::Beginning {
-            self.since = if self.from_earliest { Since::Beginning } else { Since::Moment(now_us) };
-        }
-    }
-
-    fn take(&mut self, net: &mut Net<'_>, block: &Block) -> Result<(), Flaw> {
+    /// Answers of long-polls: each is followed by the next question, on the same connection.
+    fn read_polls(&mut self, net: &mut Net<'_>, link: LinkId, bytes: &[u8]) -> Result<(), Flaw> {
+        let mut input = self.head.take().unwrap_or_default();
+        input.extend_from_slice(bytes);
         let client = net.client;
-        match &*block.name {
-            "" | "message" => {}
-            "sse.gap" => return self.take_gap(net, block),
-            "sse.bye" => {
-                self.said_bye = true;
+        while let Some(answer) = take_answer(&mut input) {
+            let mut blocks = Vec::new();
+            match answer.status {
+                200 => self
+                    .reader
+                    .read_poll(&answer.body, &mut blocks)
+                    .map_err(|line| Flaw::TornLine { client, line })?,
+                204 => self.reader.set_last_id(answer.cursor.as_deref().unwrap_or_default()),
+                408 | 503 => {
+                    net.close(link);
+                    self.come_again(net);
+                    return Ok(());
+                }
+                status => {
+                    return Err(Flaw::BadAnswer { client, status, text: answer.body });
+                }
+            }
+            self.take_all(net, &blocks)?;
+            self.begin(net);
+            if answer.close {
+                net.close(link);
+                self.come_again(net);
                 return Ok(());
             }
-            _ => return Err(Flaw::TornLine { client, line: block.name.clone() }),
-        }
-        let data: String = block.data.chars().take(40).collect();
-        let seq = net.ledger.seq_of(&block.id).filter(|_| block.own_id);
-        let Some(seq) = seq else { return Err(Flaw::BadId { client, id: block.id.clone(), data }) };
-        if seq <= self.last_seq {
-            return Err(Flaw::NotRising { client, seq, last: self.last_seq });
-        }
-        let number = net.ledger.receive(client, seq, &block.data)?;
-        let now_us = net.now_us();
-        let publication = &mut net.ledger.publications[number];
-        let known_us = *publication.known_us.get_or_insert(now_us);
-        if !self.channels.contains(&publication.channel) {
-            let channel = net.ledger.channels[publication.channel].clone();
-            return Err(Flaw::NotSubscribed { client, seq, channel });
-        }
-        let took_us = now_us - known_us.max(self.begun_us).min(now_us);
-        if publication.timely && took_us > LATE_US {
-            return Err(Flaw::Late { client, seq, took_us });
-        }
-        let channel = publication.channel;
-        net.note("receives an event", seq, channel);
-        self.last_seq = seq;
-        self.received.insert(seq);
-        Ok(())
-    }
-
-    fn take_gap(&mut self, net: &mut Net<'_>, block: &Block) -> Result<(), Flaw> {
-        let client = net.client;
-        let bad = || Flaw::NeedlessGap { client, data: block.data.clone() };
-        if net.script.ample {
-            return Err(bad());
-        }
-        let value: serde_json::Value = serde_json::from_str(&block.data).map_err(|_| bad())?;
-        let upto = value["resumed_at"].as_str().and_then(|id| net.ledger.seq_of(id));
-        net.note("is told of a gap", self.last_seq, 0);
-        self.excused.push((self.last_seq, upto.ok_or_else(bad)?));
-        Ok(())
-    }
-
-    fn is_due(&self, seq: u64, publication: &Publication) -> bool {
-        self.channels.contains(&publication.channel)
-            && match self.since {
-                Since::Never => false,
-                Since::Moment(from_us) => publication.begun_us >= from_us,
-                Since::Beginning => true,
+            self.ask(net, link);
+            if self.link != Some(link) {
+                return Ok(());
             }
-            && !self.excused.iter().any(|(above, upto)| seq > *above && seq <= *upto)
+        }
+        self.head = Some(input);
+        Ok(())
+    }
+
+    fn take_all(&mut self, net: &mut Net<'_>, blocks: &[Block]) -> Result<(), Flaw> {
+        blocks.iter().try_for_each(|block| self.account.take(net, block))
+    }
+
+    /// A stream has begun, or a poll was answered: from here on, or from its id on, all is due.
+    fn begin(&mut self, net: &mut Net<'_>) {
+        let polls = self.form == Form::Poll;
+        net.note("streams", u64::from(polls), 0);
+        // The first poll without an id gets one; what follows that is due.
+        let has_id = !self.asked_id.is_empty();
+        self.account.begin(net.now_us(), has_id, self.from_earliest);
+        self.begun = true;
     }
 
     /// Everything due has arrived. An event that was overtaken can no longer arrive.
     pub(crate) fn is_complete(&self, net: &Net<'_>) -> Result<bool, Flaw> {
-        let mut complete = true;
-        for (seq, publication) in net.ledger.above(0) {
-            if !self.received.contains(&seq) && self.is_due(seq, publication) {
-                if seq < self.last_seq {
-                    let channel = net.ledger.channels[publication.channel].clone();
-                    return Err(Flaw::Missing { client: net.client, seq, channel });
-                }
-                complete = false;
-            }
-        }
-        Ok(complete)
+        self.account.is_complete(net)
     }
 
     pub(crate) fn waits(&self) -> String {
-        let place = match (self.link, &self.head) {
+        let place = match (self.link, self.begun) {
             (None, _) => "not connected",
-            (Some(_), Some(_)) => "waits for its head",
-            (Some(_), None) => "streams",
+            (Some(_), false) => "waits for its head",
+            (Some(_), true) => "streams",
         };
-        format!(
-            "{place}, last {}, {} received, bye {}",
-            self.last_seq,
-            self.received.len(),
-            self.said_bye
-        )
+        format!("{:?}: {place}, {}", self.form, self.account.text())
     }
 
     /// Faults are over: reads on, or comes again.
