@@ -118,19 +118,12 @@ impl<D: Driver> Worker<D> {
                 self.answer(id);
             }
             State::Parked => self.time_out_parked(id),
-            State::Polling => {
-                let cursor = self.cursor(conn.position.max(self.last_seq_of(id))).to_string();
-                self.end_poll(id, None, &cursor);
-            }
+            // A topic may owe it something that was read but not yet walked: the histories know.
+            State::Polling => self.fall_behind(id.slot),
             State::Streaming => self.bye(id, ByeReason::Expired, true),
             State::Answering | State::Lingering => self.abort(id),
             State::Closing | State::Closed => {}
         }
-    }
-
-    /// A waiting poll that is not behind has seen everything up to here.
-    fn last_seq_of(&self, id: ConnId) -> u64 {
-        self.conns.get(id).filter(|conn| !conn.behind).map_or(0, |_| self.last_seq)
     }
 
     /// Visits the streams whose turn it is: heartbeat, lifetime, stalls.

@@ -68,7 +68,7 @@ impl World {
         }
         for _ in 0..script.subscribers {
             let client = Subscriber::new(&ledger.channels, script.ample, &mut rng);
-            clients.push(Client::Subscriber(client));
+            clients.push(Client::Subscriber(Box::new(client)));
         }
         let kernel = Kernel::new(rng, script.faults.clone(), script.workers, script.descriptors);
         Self {

@@ -17,7 +17,7 @@ use super::net::Net;
 #[derive(Debug)]
 pub(crate) enum Client {
     Publisher(Publisher),
-    Subscriber(Subscriber),
+    Subscriber(Box<Subscriber>),
 }
 
 impl Client {
