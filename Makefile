@@ -42,7 +42,7 @@ test: setup ## Run every test.
 	$(MAKE) loom
 
 .PHONY: loom
-loom: ## Check the lock-free ring under every interleaving.
+loom: ## Check the lock-free ring and the wake-ups under every interleaving.
 	RUSTFLAGS="--cfg ringcast_loom" cargo test --profile $(PROFILE) --target-dir $(LOOM_DIR) --lib loom_
 
 .PHONY: lint

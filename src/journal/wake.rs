@@ -3,6 +3,9 @@
 //! A sleeper sets its flag, then looks once more for work; whoever makes work, then looks at the
 //! flags. With a full fence between on both sides, one of the two sees the other (Dekker).
 
+#[cfg(ringcast_loom)]
+use loom::sync::atomic::{AtomicBool, Ordering, fence};
+#[cfg(not(ringcast_loom))]
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 #[derive(Debug, Default)]
@@ -41,5 +44,65 @@ impl Wakes {
                 ring(worker);
             }
         }
+    }
+}
+
+#[cfg(all(test, ringcast_loom))]
+mod checked {
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU64;
+    use loom::thread;
+
+    use super::*;
+
+    /// A publisher makes work and rings; a worker goes to sleep by `begin_sleep` and looks once
+    /// more. One of the two must have seen the other.
+    fn meet(
+        begin_sleep: impl Fn(&Wakes) + Send + Sync + Copy + 'static,
+        take_sleepers: impl Fn(&Wakes, &AtomicU64) + Send + Sync + Copy + 'static,
+    ) {
+        loom::model(move || {
+            let wakes = Arc::new(Wakes::new(1));
+            let work = Arc::new(AtomicU64::new(0));
+            let rung = Arc::new(AtomicU64::new(0));
+            let publisher = {
+                let (wakes, work, rung) = (wakes.clone(), work.clone(), rung.clone());
+                thread::spawn(move || {
+                    work.store(1, Ordering::Release);
+                    take_sleepers(&wakes, &rung);
+                })
+            };
+            begin_sleep(&wakes);
+            let seen = work.load(Ordering::Acquire) == 1;
+            publisher.join().unwrap();
+            let woken = rung.load(Ordering::Relaxed) == 1;
+            assert!(seen || woken, "the worker sleeps on work nobody rings for");
+        });
+    }
+
+    fn ring(wakes: &Wakes, rung: &AtomicU64) {
+        wakes.take_sleepers(|_| rung.store(1, Ordering::Relaxed));
+    }
+
+    #[test]
+    fn loom_work_is_seen_or_the_sleeper_is_rung() {
+        meet(|wakes| wakes.begin_sleep(0), ring);
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody rings for")]
+    fn loom_without_the_sleepers_fence_a_wake_is_lost() {
+        meet(|wakes| wakes.sleeping[0].0.store(true, Ordering::Relaxed), ring);
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody rings for")]
+    fn loom_without_the_publishers_fence_a_wake_is_lost() {
+        let ring_unfenced = |wakes: &Wakes, rung: &AtomicU64| {
+            if wakes.sleeping[0].0.load(Ordering::Relaxed) {
+                rung.store(1, Ordering::Relaxed);
+            }
+        };
+        meet(|wakes| wakes.begin_sleep(0), ring_unfenced);
     }
 }
