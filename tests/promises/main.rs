@@ -1,0 +1,15 @@
+//! Promises of the main job, kept by the real binary on real sockets.
+//!
+//! A test's name begins with the row of the requirements it shows, where there is one.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod http;
+mod operate;
+mod publish;
+mod resume;
+mod rig;
+mod slow;
+mod subscribe;
+mod tokens;

@@ -1,0 +1,173 @@
+//! Who may do what.
+
+use crate::rig::{Rig, TOKEN, assert_problem, data_of};
+use crate::support::http::{self, Response};
+use crate::support::server::Server;
+use crate::support::token::token;
+
+const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes-for-tests";
+
+fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
+    // HEAD runs all checks and ends by itself.
+    http::request(server.listen, "HEAD", path, headers, b"").expect("an answer")
+}
+
+fn status(server: &Server, path: &str, headers: &[(&str, &str)]) -> u16 {
+    get(server, path, headers).status
+}
+
+fn strict() -> Rig {
+    Rig::start_with(&[("JWT_SECRET", SECRET)])
+}
+
+#[test]
+fn s071_the_first_token_found_counts_query_header_cookie() {
+    let rig = strict();
+    let good = token(SECRET, &["--sub", "u"]);
+    let bearer = format!("Bearer {good}");
+    let cookie = format!("a=b; access_token={good}");
+    for name in ["token", "access_token", "authorization"] {
+        assert_eq!(status(&rig.server, &format!("/sse/a?{name}={good}"), &[]), 200, "{name}");
+    }
+    assert_eq!(status(&rig.server, "/sse/a", &[("Authorization", &bearer)]), 200);
+    assert_eq!(status(&rig.server, "/sse/a", &[("Cookie", &cookie)]), 200);
+    // An empty one counts as absent, a bad one never falls through to the next place.
+    assert_eq!(status(&rig.server, "/sse/a?token=", &[("Authorization", &bearer)]), 200);
+    assert_eq!(status(&rig.server, "/sse/a?token=bad", &[("Authorization", &bearer)]), 401);
+    assert_eq!(
+        status(&rig.server, "/sse/a", &[("Authorization", "Bearer bad"), ("Cookie", &cookie)]),
+        401
+    );
+}
+
+#[test]
+fn s072_s073_missing_bad_and_expired_tokens_are_401() {
+    let rig = strict();
+    let answer = rig.server.get("/sse/a");
+    assert_problem(&answer, 401, "token");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    let other = token("another-secret-of-more-than-thirty-two-bytes", &["--sub", "u"]);
+    let good = token(SECRET, &["--sub", "u"]);
+    let cut = &good[..good.len() - 1];
+    for bad in [&*other, "x", "a.b.c", cut] {
+        assert_problem(&rig.server.get(&format!("/sse/a?token={bad}")), 401, "");
+    }
+    let short = token(SECRET, &["--sub", "u", "--ttl", "1s"]);
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    assert_problem(&rig.server.get(&format!("/sse/a?token={short}")), 401, "expired");
+}
+
+#[test]
+fn a_stream_ends_with_a_bye_when_its_token_does() {
+    let rig = strict();
+    let short = token(SECRET, &["--sub", "u", "--ttl", "2s"]);
+    let mut stream = rig.open(&format!("/sse/a?token={short}"));
+    let bye = crate::rig::next(&mut stream);
+    assert_eq!(bye.event, "sse.bye");
+    let value: serde_json::Value = serde_json::from_str(&bye.data).expect("JSON");
+    assert_eq!(value["reason"], "expired");
+    assert!(stream.ends_within(crate::rig::SOON));
+}
+
+#[test]
+fn s076_grants_bound_what_may_be_subscribed() {
+    let rig = strict();
+    let some = token(SECRET, &["--sub", "u", "--channels", "news,room.*,deep.**"]);
+    let all = token(SECRET, &["--sub", "u"]);
+    let users = token(SECRET, &["--sub", "u", "--channels", "user:*"]);
+    let ask = |path: &str, token: &str| status(&rig.server, &format!("{path}?token={token}"), &[]);
+    for path in ["/sse/news", "/sse/room.1", "/sse/room.*", "/sse/deep.1.2", "/sse/deep.**"] {
+        assert_eq!(ask(path, &some), 200, "{path}");
+    }
+    for path in ["/sse/other", "/sse/room.1.2", "/sse/room.**", "/sse/**", "/sse/news,other"] {
+        assert_eq!(ask(path, &some), 403, "{path}");
+    }
+    // No list: every unreserved name. Reserved ones only by their own spelling, or as one's own.
+    assert_eq!(ask("/sse/anything.at.all", &all), 200);
+    assert_eq!(ask("/sse/user:u", &all), 200);
+    assert_eq!(ask("/sse/user:other", &all), 403);
+    assert_eq!(ask("/sse/tenant:t", &all), 403);
+    assert_eq!(ask("/sse/user:other", &users), 200);
+    assert_eq!(ask("/sse/tenant:t", &users), 403);
+}
+
+#[test]
+fn anonymous_subscribers_only_without_a_secret_and_never_for_reserved_names() {
+    let open = Rig::start();
+    assert_eq!(status(&open.server, "/sse/a", &[]), 200);
+    for path in ["/sse/broadcast", "/sse/user:1", "/sse/tenant:1", "/sse/a.*", "/sse/**", "/sse"] {
+        assert_eq!(status(&open.server, path, &[]), 401, "{path}");
+    }
+    // A bad token is never anonymous.
+    assert_eq!(status(&open.server, "/sse/a?token=bad", &[]), 401);
+}
+
+#[test]
+fn s075_publishing_needs_a_token_in_the_header_and_a_grant() {
+    let rig = strict();
+    let post = |path: &str, bearer: Option<&str>| {
+        let bearer = bearer.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = bearer.iter().map(|value| ("Authorization", &**value)).collect();
+        http::request(rig.address(), "POST", path, &headers, b"x").expect("an answer")
+    };
+    assert_problem(&post("/publish/a", None), 401, "Authorization");
+    assert_problem(&post(&format!("/publish/a?token={TOKEN}"), None), 401, "Authorization");
+    assert_problem(&post("/publish/a", Some("wrong")), 401, "");
+    let none = token(SECRET, &["--sub", "u"]);
+    assert_problem(&post("/publish/a", Some(&none)), 403, "");
+    let some = token(SECRET, &["--sub", "u", "--publish", "a,b.*"]);
+    assert_eq!(post("/publish/a", Some(&some)).status, 200);
+    assert_eq!(post("/publish/b.1", Some(&some)).status, 200);
+    for path in ["/publish/c", "/publish/b", "/publish/broadcast", "/publish/user:u"] {
+        assert_problem(&post(path, Some(&some)), 403, "");
+    }
+    let everything = token(SECRET, &["--sub", "u", "--publish", "**"]);
+    assert_eq!(post("/publish/c", Some(&everything)).status, 200);
+    assert_problem(&post("/publish/broadcast", Some(&everything)), 403, "");
+    assert_problem(&post("/publish/user:1", Some(&everything)), 403, "");
+    let reserved = token(SECRET, &["--sub", "u", "--publish", "broadcast,user:*"]);
+    assert_eq!(post("/publish/broadcast", Some(&reserved)).status, 200);
+    assert_eq!(post("/publish/user:1", Some(&reserved)).status, 200);
+    // The fixed token publishes everywhere.
+    assert_eq!(post("/publish/tenant:1", Some(TOKEN)).status, 200);
+}
+
+#[test]
+fn a_keep_alive_publisher_is_refused_once_its_token_has_expired() {
+    let rig = strict();
+    let short = token(SECRET, &["--sub", "u", "--publish", "**", "--ttl", "2s"]);
+    let bearer = format!("Bearer {short}");
+    let headers = [("Authorization", &*bearer)];
+    let mut client = rig.client();
+    let mut post = || client.request("POST", "/publish/a", &headers, b"x").expect("an answer");
+    assert_eq!(post().status, 200);
+    assert_eq!(post().status, 200);
+    std::thread::sleep(std::time::Duration::from_millis(3_100));
+    assert_eq!(post().status, 401);
+}
+
+#[test]
+fn a_first_run_makes_a_secret_and_prints_lines_that_work() {
+    let server = Server::start(&["--workers", "1"], &[]);
+    let output = server.output();
+    let line = |word: &str| {
+        output.lines().find(|line| line.contains("curl") && line.contains(word)).map(str::trim)
+    };
+    let publish = line("/publish").expect("a line to paste");
+    assert!(line("/sse").is_some(), "{output}");
+    let mut stream = {
+        let subscribe = line("/sse").expect("a line to paste");
+        let path = subscribe.split(&server.listen.to_string()).nth(1).expect("a path");
+        let path = path.split(['"', '\'', ' ']).next().expect("a path");
+        crate::support::sse::Stream::open(server.listen, path, &[]).expect("a stream")
+    };
+    assert_eq!(stream.status, 200);
+    let status = std::process::Command::new("sh")
+        .args(["-c", publish])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert!(status.expect("sh runs").success(), "{publish}");
+    assert_eq!(data_of(&mut stream, 1).len(), 1, "the pasted line publishes");
+    assert!(output.contains("JWT_SECRET"), "it says how to set a lasting one:\n{output}");
+}
