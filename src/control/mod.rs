@@ -21,12 +21,16 @@ use crate::worker::{Node, Options, Phase, Worker};
 pub mod exit {
     /// A runtime failure.
     pub const FAILURE: u8 = 1;
+    /// Arguments that cannot be followed.
+    pub const USAGE: u8 = 2;
     /// io_uring is not available here.
     pub const UNAVAILABLE: u8 = 69;
     /// The address is in use.
     pub const IN_USE: u8 = 75;
     /// Bad configuration.
     pub const CONFIG: u8 = 78;
+    /// A threshold of `bench` was missed.
+    pub const MISSED: u8 = 99;
 }
 
 /// Why the server did not start, or ended.
