@@ -224,11 +224,9 @@ impl Checker {
         let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         let Some(number) = number else { return };
         // FNV-1a: which log it is; ids of different logs are not compared.
-        let name = id[..at]
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| {
-                (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let name = id[..at].iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| {
+            (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+        });
         if self.last_id.is_some_and(|(last, of)| of == name && number <= last) {
             findings.ids_not_rising += 1;
         }
@@ -238,13 +236,7 @@ impl Checker {
     /// How many of the published events have not come. `published` says how many there were in a
     /// unit, `failed` names those (sorted) whose publish failed: they may come or not.
     #[must_use]
-    pub fn lost(
-        &self,
-        course: &Course,
-        channel: usize,
-        published: &[u64],
-        failed: &[u64],
-    ) -> u64 {
+    pub fn lost(&self, course: &Course, channel: usize, published: &[u64], failed: &[u64]) -> u64 {
         let units = (channel..published.len()).step_by(course.channels);
         let tails = units.enumerate().map(|(lane, unit)| Hole {
             lane,

@@ -242,7 +242,8 @@ impl Publisher {
         }
         let lines = &self.lines;
         let rests = batch.iter().map(|at| &lines[*at]).filter(|line| line.from < line.sent);
-        self.ring.send(&mut rests.filter_map(|line| Some((line.sock?, &line.request[line.from..]))));
+        self.ring
+            .send(&mut rests.filter_map(|line| Some((line.sock?, &line.request[line.from..]))));
     }
 
     /// Goes on with requests that did not fit their sockets.
@@ -260,8 +261,7 @@ impl Publisher {
         let now_ns = self.shared.now_ns();
         let time_ns = match plan.due(number) {
             Some(due) => {
-                let due_ns =
-                    self.begun_ns + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+                let due_ns = self.begun_ns + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
                 if now_ns.saturating_sub(due_ns) > TIMER_SLACK_NS { due_ns } else { now_ns }
             }
             None => now_ns,

@@ -371,8 +371,13 @@ mod tests {
         report.connections.opened = 12;
         report.publishes.wanted = 3;
         report.deliveries.latency = Some(spread);
-        report.deliveries.set_findings(&Findings { received: 36, duplicates: 5, ..Default::default() });
-        report.server = Some(Server { pid: 7, bytes_per_connection: Some(77.4), ..Server::default() });
+        report.deliveries.set_findings(&Findings {
+            received: 36,
+            duplicates: 5,
+            ..Default::default()
+        });
+        report.server =
+            Some(Server { pid: 7, bytes_per_connection: Some(77.4), ..Server::default() });
         report.client.was_the_limit = true;
         let (limit, value) = ("5 ms".to_owned(), "6 ms".to_owned());
         report.thresholds = vec![Threshold { name: "--max-p99", limit, value, kept: false }];

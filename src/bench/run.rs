@@ -77,7 +77,8 @@ pub fn run(options: Options) -> Result<Report, BenchError> {
         channels: plan.options.channels,
         ..Report::default()
     };
-    let mut bench = Bench { plan, shared, server, rings: Vec::new(), cores, opening_s: 0.0, report };
+    let mut bench =
+        Bench { plan, shared, server, rings: Vec::new(), cores, opening_s: 0.0, report };
     let outcome = bench.go();
     if outcome.is_err() {
         bench.shared.over.store(true, Release);
@@ -196,7 +197,8 @@ impl Bench {
     fn hold(&self) -> Used {
         let begin = self.sample();
         let duration = self.plan.options.duration;
-        let progress = Progress::new("holding (ms)", u64::try_from(duration.as_millis()).unwrap_or(0));
+        let progress =
+            Progress::new("holding (ms)", u64::try_from(duration.as_millis()).unwrap_or(0));
         let start = Instant::now();
         while start.elapsed() < duration {
             progress.set(u64::try_from(start.elapsed().as_millis()).unwrap_or(0));

@@ -68,13 +68,13 @@ fn ids_must_rise_within_one_log() {
 
 #[test]
 fn others_events_and_damaged_ones_are_told_apart() {
-    let mut text = b"data: hello\n\nevent: sse.gap\ndata: {}\n\nevent: sse.bye\ndata: {}\n\n".to_vec();
+    let mut text =
+        b"data: hello\n\nevent: sse.gap\ndata: {}\n\nevent: sse.bye\ndata: {}\n\n".to_vec();
     text.extend(block(&Course { run: 78, ..COURSE }, 0, "a-1"));
     text.extend(block(&Course { data_bytes: 51, ..COURSE }, 0, "a-2"));
     text.extend_from_slice(b": comment\r\n\r\nid: a-3\r\n\r\n");
     let (_, findings) = read(&COURSE, 0, &text, 13);
-    let expected =
-        Findings { foreign: 2, corrupt: 1, gaps: 1, byes: 1, ..Findings::default() };
+    let expected = Findings { foreign: 2, corrupt: 1, gaps: 1, byes: 1, ..Findings::default() };
     assert_eq!(findings, expected);
     let two = Course { channels: 2, units: 2, ..COURSE };
     let (_, findings) = read(&two, 0, &block(&two, 1, "a-1"), 13);

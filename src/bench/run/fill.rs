@@ -88,22 +88,16 @@ impl Bench {
         let deliveries = &mut self.report.deliveries;
         for (channel, checker) in rings.iter().flat_map(|ring| &ring.checkers) {
             deliveries.expected += by_channel[*channel];
-            deliveries.lost +=
-                checker.lost(&course, *channel, &published.tried, &published.failed);
+            deliveries.lost += checker.lost(&course, *channel, &published.tried, &published.failed);
         }
     }
 
     /// What the server's process cost.
-    pub(super) fn fill_server(
-        &self,
-        about: &mut report::Server,
-        half: Option<(u64, u64)>,
-    ) {
+    pub(super) fn fill_server(&self, about: &mut report::Server, half: Option<(u64, u64)>) {
         let opened = self.report.connections.opened;
         #[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
-        let slope = |from: u64, until: u64, streams: u64| {
-            ratio(until as f64 - from as f64, streams)
-        };
+        let slope =
+            |from: u64, until: u64, streams: u64| ratio(until as f64 - from as f64, streams);
         if about.rss_before_bytes > 0 && about.rss_full_bytes > 0 {
             about.bytes_per_connection =
                 slope(about.rss_before_bytes, about.rss_full_bytes, opened);
