@@ -83,6 +83,7 @@ fn random() -> Result<u64, Failure> {
 }
 
 fn run(settings: &Settings) -> Result<(), Failure> {
+    sys::avoid_huge_pages();
     let report = probe::probe()?;
     sys::raise_descriptor_limit();
     let (addresses, listeners) = listen::bind_all(&settings.listen, settings.workers)?;
