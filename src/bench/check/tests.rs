@@ -103,7 +103,7 @@ proptest! {
         let course = Course { channels, units, ..COURSE };
         let channel = (picks.len()) % channels;
         let mine: Vec<u64> =
-            picks.into_iter().filter(|n| (n % units) as usize % channels == channel).collect();
+            picks.into_iter().filter(|n| n % units % channels as u64 == channel as u64).collect();
         let text: Vec<u8> = mine.iter().flat_map(|n| block(&course, *n, "x")).collect();
         let (checker, findings) = read(&course, channel, &text, piece);
 
@@ -122,7 +122,7 @@ proptest! {
         prop_assert_eq!(findings.duplicates, duplicates);
         prop_assert_eq!(findings.out_of_order, late);
         let all: Vec<u64> =
-            (0..60).filter(|n| (n % units) as usize % channels == channel).collect();
+            (0..60).filter(|n| n % units % channels as u64 == channel as u64).collect();
         let published: Vec<u64> =
             (0..units).map(|unit| (0..60).filter(|n| n % units == unit).count() as u64).collect();
         let lost = all.iter().filter(|n| !seen.contains(*n)).count() as u64;
