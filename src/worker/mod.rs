@@ -15,6 +15,7 @@ mod planted;
 mod poll;
 mod publish;
 mod route;
+mod shelves;
 #[cfg(test)]
 mod simulation;
 mod subscribe;
