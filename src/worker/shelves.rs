@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn room_is_used_again_before_more_is_made() {
         let mut shelves = Shelves::new();
-        (0..10 * PART).for_each(|value| drop(shelves.insert(value)));
-        (0..10 * PART).step_by(2).for_each(|index| drop(shelves.remove(index)));
+        (0..10 * PART).for_each(|value| assert_eq!(shelves.insert(value), value));
+        (0..10 * PART).step_by(2).for_each(|index| assert!(shelves.remove(index).is_some()));
         (0..5 * PART).for_each(|value| assert!(shelves.insert(value) < 10 * PART));
         assert_eq!(shelves.insert(0), 10 * PART);
     }
