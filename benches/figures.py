@@ -9,7 +9,10 @@ import statistics
 import subprocess
 
 BUSY = 0.03
-"""Share of its processor time a server may have waited for a core before a run counts as noisy."""
+"""Share of its processor time the floor may have waited for a core before a run counts as noisy."""
+
+SPREAD = 0.05
+"""What the floor's own figures may differ by, as a share of their median."""
 
 
 def read(path):
@@ -70,17 +73,18 @@ def publish(arguments, title, body):
 def fanout(arguments):
     folder = pathlib.Path(arguments.folder)
     pairs = len(list(folder.glob("floor-*.json")))
-    rows, ratios, noisy = [], [], False
+    rows, ratios, floors, noisy = [], [], [], False
     for pair in range(1, pairs + 1):
         floor, ringcast = (read(folder / f"{name}-{pair}.json") for name in ("floor", "ringcast"))
         cpu = [report["server"]["cpu_us_per_delivery"] for report in (floor, ringcast)]
         ratios.append(cpu[1] / cpu[0])
+        floors.append(cpu[0])
         p50, p99 = (
             [report["deliveries"]["latency"][key] / 1000 for report in (floor, ringcast)]
             for key in ("p50_us", "p99_us")
         )
         waits = [waited(report) for report in (floor, ringcast)]
-        noisy = noisy or max(waits) > BUSY
+        noisy = noisy or waits[0] > BUSY
         lost = [report["deliveries"]["lost"] for report in (floor, ringcast)]
         rows.append(
             f"| {pair} | {cpu[0]:.3f} | {cpu[1]:.3f} | {ratios[-1]:.3f} "
@@ -88,7 +92,10 @@ def fanout(arguments):
             f"| {waits[0]:.1%} | {waits[1]:.1%} | {lost[0]} | {lost[1]} |"
         )
     median = statistics.median(ratios)
-    remark = "noisy: other work ran beside it" if noisy else "quiet"
+    spread = (max(floors) - min(floors)) / statistics.median(floors)
+    remark = "quiet"
+    if noisy or spread > SPREAD:
+        remark = f"noisy: other work ran beside it (the floor's own figures differ by {spread:.0%})"
     body = [
         f"Processor time per delivery, ringcast to floor: **{median:.3f}** "
         f"(median of {pairs} pairs, {min(ratios):.3f} to {max(ratios):.3f}); {remark}.",
