@@ -53,7 +53,8 @@ def machine():
     info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     model = next((text.split(":", 1)[1].strip() for text in info if "model name" in text), "?")
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    changes = git("status", "--porcelain", "--untracked-files=no")
+    elsewhere = (":(top)", ":(top,exclude)benches/results")
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", *elsewhere)
     commit = git("rev-parse", "--short", "HEAD") + (" with changes" if changes else "")
     return [
         f"- commit {commit}",

@@ -179,28 +179,28 @@ const EVENTS: usize = 8;
 /// The event the fault hits, counted from 0.
 const HIT: usize = 3;
 
-fn planted(fault: Fault, args: &[&str]) -> Outcome {
+fn planted(fault: Fault, rate: &str, args: &[&str]) -> Outcome {
     let server = FakeServer::start(fault);
     let (streams, events) = (STREAMS.to_string(), EVENTS.to_string());
-    let common = ["--connections", &streams, "--events", &events, "--publish-rate", "max"];
+    let common = ["--connections", &streams, "--events", &events, "--publish-rate", rate];
     bench(server.address, &[&common[..], &["--json"], args].concat())
 }
 
 #[test]
 fn a_planted_loss_is_found_and_misses_the_threshold() {
-    let outcome = planted(Fault::Drop, &["--max-lost", "0"]);
+    let outcome = planted(Fault::Drop, "max", &["--max-lost", "0"]);
     let report = outcome.json();
     assert_eq!(outcome.code, 99);
     assert_eq!(report["deliveries"]["lost"], 1);
     assert_eq!(report["deliveries"]["received"], STREAMS * EVENTS - 1);
     assert_eq!(report["thresholds"][0]["kept"], false);
-    assert_eq!(planted(Fault::Drop, &["--max-lost", "1"]).code, 0);
+    assert_eq!(planted(Fault::Drop, "max", &["--max-lost", "1"]).code, 0);
 }
 
 #[test]
 fn a_planted_repetition_swap_and_damage_are_told_apart() {
     let counts = |fault| {
-        let report = planted(fault, &[]).json();
+        let report = planted(fault, "max", &[]).json();
         let names = ["lost", "duplicates", "out_of_order", "ids_not_rising", "corrupt"];
         names.map(|name| report["deliveries"][name].as_u64().expect(name))
     };
@@ -211,10 +211,10 @@ fn a_planted_repetition_swap_and_damage_are_told_apart() {
 
 #[test]
 fn a_stream_that_ends_loses_the_rest_and_a_refused_publish_loses_nothing() {
-    let report = planted(Fault::End, &[]).json();
+    let report = planted(Fault::End, "max", &[]).json();
     assert_eq!(report["connections"]["ended_early"], 1);
     assert_eq!(report["deliveries"]["lost"], EVENTS - HIT);
-    let outcome = planted(Fault::Refuse, &["--max-lost", "0"]);
+    let outcome = planted(Fault::Refuse, "max", &["--max-lost", "0"]);
     let report = outcome.json();
     assert_eq!(
         (&report["publishes"]["failed"], &report["deliveries"]["lost"]),
@@ -222,6 +222,10 @@ fn a_stream_that_ends_loses_the_rest_and_a_refused_publish_loses_nothing() {
     );
     assert_eq!(report["deliveries"]["received"], STREAMS * (EVENTS - 1));
     assert_eq!(outcome.code, 99, "a failed publish is no success");
+    // Nobody waits for the readers of an event that was refused.
+    let report = planted(Fault::Refuse, "wait", &[]).json();
+    assert_eq!(report["publishes"]["accepted"], EVENTS - 1);
+    assert_eq!(report["publishes"]["stopped"], Value::Null);
 }
 
 /// An event stream server in a few lines, with one fault on its first stream.

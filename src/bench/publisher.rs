@@ -70,6 +70,8 @@ struct Flight {
     number: u64,
     time_ns: u64,
     since: Instant,
+    /// Streams that should read it.
+    readers: u64,
 }
 
 struct Publisher {
@@ -266,9 +268,10 @@ impl Publisher {
             }
             None => now_ns,
         };
+        let readers = u64::from(self.shared.listeners[channel].load(Acquire));
         let line = &mut self.lines[at];
         line.next = number + 1;
-        line.flight = Some(Flight { number, time_ns, since: now });
+        line.flight = Some(Flight { number, time_ns, since: now, readers });
         line.request = plan.publish_head(channel);
         payload::write(
             &mut line.request,
@@ -280,8 +283,7 @@ impl Publisher {
         line.decoder.restart();
         line.reason.clear();
         self.outcome.tried[unit] = self.outcome.tried[unit].max(number / plan.units() + 1);
-        let listeners = self.shared.listeners[channel].load(Acquire);
-        self.awaited += u64::from(listeners);
+        self.awaited += readers;
         self.shared.awaited.store(self.awaited, Release);
     }
 
@@ -353,7 +355,7 @@ impl Publisher {
             self.failures = 0;
         } else {
             self.say(format!("publish refused with status {status}: {reason}"));
-            self.fail(at, flight.number);
+            self.fail(at, flight);
             if matches!(status, 400..=407) {
                 self.stop("publishes were refused");
             }
@@ -363,8 +365,9 @@ impl Publisher {
         }
     }
 
-    fn fail(&mut self, at: usize, number: u64) {
-        self.outcome.failed.push(number);
+    fn fail(&mut self, at: usize, flight: Flight) {
+        self.outcome.failed.push(flight.number);
+        self.awaited -= flight.readers;
         self.lines[at].pause_until = Some(Instant::now() + RETRY_PAUSE);
         self.failures += 1;
         if self.failures >= FAILURES_MAX {
@@ -405,7 +408,7 @@ impl Publisher {
         line.request.clear();
         (line.from, line.sent, line.torn) = (0, 0, false);
         if let Some(flight) = line.flight.take() {
-            self.fail(at, flight.number);
+            self.fail(at, flight);
         }
     }
 

@@ -225,7 +225,8 @@ impl Bench {
         drop(progress);
         let outcome = publisher.join().map_err(|_| BenchError::Lost)??;
         if outcome.accepted == 0 {
-            return Err(BenchError::NoPublish(outcome.error.unwrap_or_default()));
+            let stopped = outcome.stopped.unwrap_or("nothing was answered").to_owned();
+            return Err(BenchError::NoPublish(outcome.error.unwrap_or(stopped)));
         }
         let last_read_ns = self.drain(&outcome);
         let mut used = self.used_since(&begin);
