@@ -55,3 +55,11 @@ lint: ## Format, clippy, and licences where cargo-deny is installed.
 .PHONY: bench
 bench: ## Run the criterion benches.
 	cargo bench
+
+.PHONY: bench-fanout
+bench-fanout: ## Measure a fan-out beside a bare send() loop (needs two cores; see docs/bench.md).
+	benches/fanout.sh
+
+.PHONY: bench-idle
+bench-idle: ## Measure the memory of idle streams.
+	benches/idle.sh

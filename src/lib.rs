@@ -16,11 +16,12 @@
 //! - [`driver`]: the kernel and the other cores; the only `unsafe` beside the journal's ring.
 //! - [`worker`]: one core at work.
 //! - [`control`], [`admin`], [`obs`], [`config`], [`cli`]: the cold half.
+//! - [`bench`]: the load tool, a client of any such server.
 #![deny(unsafe_code)]
 
 pub mod admin;
 pub mod auth;
-
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod conn;

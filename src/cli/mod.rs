@@ -1,5 +1,6 @@
 //! The command line: arguments to settings, then run.
 
+mod bench;
 mod client;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Publish(client::PublishArgs),
     /// Print the events of channels.
     Subscribe(client::SubscribeArgs),
+    /// Measure a server under load: open streams, publish, check every stream.
+    Bench(Box<bench::BenchArgs>),
     /// Print shell completions.
     Completions {
         /// Which shell.
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         Some(Command::Token(args)) => token(&args),
         Some(Command::Publish(args)) => client::publish(&args),
         Some(Command::Subscribe(args)) => client::subscribe(&args),
+        Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "ringcast", &mut std::io::stdout());
             ExitCode::SUCCESS

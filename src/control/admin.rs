@@ -29,20 +29,24 @@ pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: 
     }
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
-    for phase in [Phase::Draining, Phase::Stopping] {
-        let drained = async {
-            // While it drains, the workers end by themselves.
-            while node.phase() < Phase::Draining || !node.is_drained() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = drained => return,
-        }
-        stop.go(phase);
+    // Nothing to look after until then: this thread must not wake a core that delivers.
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    stop.go(Phase::Draining);
+    let drained = async {
+        // The workers end by themselves.
+        while !node.is_drained() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = drained => return,
+    }
+    stop.go(Phase::Stopping);
 }
 
 async fn accept(node: Arc<Node>, listener: TcpListener) {

@@ -21,12 +21,16 @@ use crate::worker::{Node, Options, Phase, Worker};
 pub mod exit {
     /// A runtime failure.
     pub const FAILURE: u8 = 1;
+    /// Arguments that cannot be followed.
+    pub const USAGE: u8 = 2;
     /// io_uring is not available here.
     pub const UNAVAILABLE: u8 = 69;
     /// The address is in use.
     pub const IN_USE: u8 = 75;
     /// Bad configuration.
     pub const CONFIG: u8 = 78;
+    /// A threshold of `bench` was missed.
+    pub const MISSED: u8 = 99;
 }
 
 /// Why the server did not start, or ended.
@@ -79,6 +83,7 @@ fn random() -> Result<u64, Failure> {
 }
 
 fn run(settings: &Settings) -> Result<(), Failure> {
+    sys::avoid_huge_pages();
     let report = probe::probe()?;
     sys::raise_descriptor_limit();
     let (addresses, listeners) = listen::bind_all(&settings.listen, settings.workers)?;

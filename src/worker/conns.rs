@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use slab::Slab;
-
 use super::parked::PublishJob;
 use super::route::Awaited;
+use super::shelves::Shelves;
 use crate::auth::Identity;
 use crate::conn::{Armed, Operation, State, Step};
 use crate::driver::{ConnId, Sock};
@@ -145,14 +144,14 @@ impl Conn {
 /// Connections by slot, generations checked.
 #[derive(Debug)]
 pub(super) struct Conns {
-    slab: Slab<Conn>,
+    slab: Shelves<Conn>,
     next_generation: u32,
     slots: u32,
 }
 
 impl Conns {
     pub(super) fn new() -> Self {
-        Self { slab: Slab::new(), next_generation: 1, slots: 0 }
+        Self { slab: Shelves::new(), next_generation: 1, slots: 0 }
     }
 
     pub(super) fn len(&self) -> usize {

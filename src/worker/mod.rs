@@ -15,14 +15,15 @@ mod planted;
 mod poll;
 mod publish;
 mod route;
+mod shelves;
 #[cfg(test)]
 mod simulation;
 mod subscribe;
 mod tick;
+mod timers;
 mod turn;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use node::{Node, Options, Phase};
@@ -35,6 +36,7 @@ use crate::journal::{ChannelKey, Reader};
 use crate::proto::channel;
 use conns::Conns;
 use outbox::Outbox;
+use timers::Timers;
 
 /// Verified tokens a worker remembers.
 const VERIFIED_MAX: usize = 4_096;
@@ -63,7 +65,7 @@ pub struct Worker<D: Driver> {
     pace: Pace,
     queues: Queues,
     stripes: Stripes,
-    timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    timers: Timers,
     verified: VerifiedCache,
     broadcast: ChannelKey,
     now: Now,
@@ -107,7 +109,7 @@ impl<D: Driver> Worker<D> {
             pace: node.options.pace,
             queues: Queues::default(),
             stripes: Stripes::new(visit_ms, now.mono_ms),
-            timers: BinaryHeap::new(),
+            timers: Timers::new(),
             verified: VerifiedCache::new(VERIFIED_MAX),
             broadcast,
             now,

@@ -1,9 +1,8 @@
 //! What happens by time: deadlines, heartbeats, lifetimes, draining, sweeping.
 
-use std::cmp::Reverse;
-
 use super::conns::wrap_ms;
 use super::outbox::{Origin, Past};
+use super::timers::Timers;
 use super::{Phase, VISITS_PER_HEARTBEAT, Worker};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
@@ -33,13 +32,13 @@ impl<D: Driver> Worker<D> {
     pub(super) fn schedule(&mut self, id: ConnId, at_ms: u64) {
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| at_ms < conn.timer_ms) {
             conn.timer_ms = at_ms;
-            self.timers.push(Reverse((at_ms, id.slot, id.generation)));
+            self.timers.push(at_ms, id);
         }
     }
 
     /// When time alone makes work again, monotonic ms.
     pub(super) fn next_tick_ms(&self) -> u64 {
-        let timer = self.timers.peek().map_or(u64::MAX, |Reverse((at_ms, ..))| *at_ms);
+        let timer = self.timers.peek().map_or(u64::MAX, |(at_ms, _)| at_ms);
         let stripes = if self.streams > 0 { self.stripes.due_at_ms() } else { u64::MAX };
         let drain = self.drain.as_ref().map_or(u64::MAX, |drain| drain.next_step_ms);
         // Phases and sweeps are looked at ten times a second.
@@ -62,12 +61,12 @@ impl<D: Driver> Worker<D> {
 
     fn fire_timers(&mut self) {
         let now_ms = self.now.mono_ms;
-        while let Some(Reverse((at_ms, slot, generation))) = self.timers.peek().copied() {
+        self.sweep_timers();
+        while let Some((at_ms, id)) = self.timers.peek() {
             if at_ms > now_ms || self.outbox.is_full(self.pace.sends_max) {
                 return;
             }
             self.timers.pop();
-            let id = ConnId { slot, generation };
             let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.timer_ms == at_ms) else {
                 continue;
             };
@@ -78,6 +77,25 @@ impl<D: Driver> Worker<D> {
                 None => {}
             }
         }
+    }
+
+    /// Forgets the timers of connections that wait for nothing any more.
+    fn sweep_timers(&mut self) {
+        if !self.timers.is_crowded() {
+            return;
+        }
+        let mut timers = std::mem::replace(&mut self.timers, Timers::new());
+        timers.sweep(|at_ms, id| {
+            if self.conns.get(id).is_none_or(|conn| conn.timer_ms != at_ms) {
+                return false;
+            }
+            let waits = self.deadline_of(id).is_some();
+            if !waits && let Some(conn) = self.conns.get_mut(id) {
+                conn.timer_ms = u64::MAX;
+            }
+            waits
+        });
+        self.timers = timers;
     }
 
     /// The moment this connection's state ends by itself.

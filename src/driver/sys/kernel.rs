@@ -62,6 +62,13 @@ pub fn examine(submissions: u32, completions: u32) -> Result<Offer, Errno> {
     Ok(Offer { deferred, no_array, no_iowait, basics, missing })
 }
 
+/// prctl(2) PR_SET_THP_DISABLE for this process.
+pub fn avoid_huge_pages() -> bool {
+    let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: names no memory; the three unused arguments must be 0.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, on, none, none, none) == 0 }
+}
+
 /// Bytes of kernel memory of one ring's queues, as charged to RLIMIT_MEMLOCK.
 pub fn ring_bytes(submissions: u32, completions: u32) -> u64 {
     const PAGE: u64 = 4096;

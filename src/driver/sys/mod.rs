@@ -30,6 +30,14 @@ pub fn raise_descriptor_limit() {
     limits::raise(Resource::Descriptors);
 }
 
+/// Asks the kernel for small pages only, from now on (PR_SET_THP_DISABLE); false where it refuses.
+///
+/// The allocator asks for huge ones: two megabytes at the first touch of each region, which is
+/// some ten megabytes of a young server, and more each time a table doubles.
+pub fn avoid_huge_pages() -> bool {
+    kernel::avoid_huge_pages()
+}
+
 /// CLOCK_MONOTONIC in milliseconds.
 pub fn mono_ms() -> u64 {
     millis(Clock::Monotonic)

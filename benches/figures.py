@@ -1,0 +1,159 @@
+"""Figures of the load tool's JSON reports, as lines and as result files."""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+
+BUSY = 0.03
+"""Share of its processor time the floor may have waited for a core before a run counts as noisy."""
+
+SPREAD = 0.05
+"""What the floor's own figures may differ by, as a share of their median."""
+
+
+def read(path):
+    return json.loads(pathlib.Path(path).read_text())
+
+
+def line(report):
+    """One run in one line."""
+    server, found = report["server"] or {}, report["deliveries"]
+    parts = [f"{report['connections']['opened']} streams"]
+    if report["scenario"] == "idle":
+        parts.append(f"{server['bytes_per_connection']:.0f} B a stream")
+        parts.append(f"{server['bytes_per_connection_upper_half']:.0f} B in the upper half")
+        parts.append(f"{server['cpu_holding_s']:.2f} s of CPU while held")
+    else:
+        latency = found["latency"]
+        parts.append(f"{server['cpu_us_per_delivery']:.3f} us a delivery")
+        parts.append(f"p50 {latency['p50_us'] / 1000:.1f} ms, p99 {latency['p99_us'] / 1000:.1f} ms")
+        parts.append(f"waited {waited(report):.0%}")
+        parts.append(f"client {report['client']['busiest_thread_percent']:.0f} %")
+    parts.append(f"lost {found['lost']} of {found['expected']}")
+    return ", ".join(parts)
+
+
+def waited(report):
+    server = report["server"]
+    return server["waited_delivering_s"] / max(server["cpu_delivering_s"], 1e-9)
+
+
+def git(*arguments):
+    folder = pathlib.Path(__file__).parent
+    done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def machine():
+    """What a reader must know of the place."""
+    info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((text.split(":", 1)[1].strip() for text in info if "model name" in text), "?")
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    elsewhere = (":(top)", ":(top,exclude)benches/results")
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", *elsewhere)
+    commit = git("rev-parse", "--short", "HEAD") + (" with changes" if changes else "")
+    return [
+        f"- commit {commit}",
+        f"- kernel {platform.release()}, {os.cpu_count()} cores, {model},"
+        f" {pages * size / 2**30:.0f} GiB",
+    ]
+
+
+def publish(arguments, title, body):
+    head = [f"# {title}", "", *machine(), f"- `{arguments.command}`"]
+    head.append(f"- load average before: {arguments.load_before}")
+    text = "\n".join([*head, "", *body]) + "\n"
+    pathlib.Path(arguments.out).write_text(text)
+    print("\n".join(body))
+
+
+def fanout(arguments):
+    folder = pathlib.Path(arguments.folder)
+    pairs = len(list(folder.glob("floor-*.json")))
+    rows, ratios, floors, noisy = [], [], [], False
+    for pair in range(1, pairs + 1):
+        floor, ringcast = (read(folder / f"{name}-{pair}.json") for name in ("floor", "ringcast"))
+        cpu = [report["server"]["cpu_us_per_delivery"] for report in (floor, ringcast)]
+        ratios.append(cpu[1] / cpu[0])
+        floors.append(cpu[0])
+        p50, p99 = (
+            [report["deliveries"]["latency"][key] / 1000 for report in (floor, ringcast)]
+            for key in ("p50_us", "p99_us")
+        )
+        waits = [waited(report) for report in (floor, ringcast)]
+        noisy = noisy or waits[0] > BUSY
+        lost = [report["deliveries"]["lost"] for report in (floor, ringcast)]
+        rows.append(
+            f"| {pair} | {cpu[0]:.3f} | {cpu[1]:.3f} | {ratios[-1]:.3f} "
+            f"| {p50[0]:.1f} / {p99[0]:.1f} | {p50[1]:.1f} / {p99[1]:.1f} "
+            f"| {waits[0]:.1%} | {waits[1]:.1%} | {lost[0]} | {lost[1]} |"
+        )
+    median = statistics.median(ratios)
+    spread = (max(floors) - min(floors)) / statistics.median(floors)
+    remark = "quiet"
+    if noisy or spread > SPREAD:
+        remark = f"noisy: other work ran beside it (the floor's own figures differ by {spread:.0%})"
+    body = [
+        f"Processor time per delivery, ringcast to floor: **{median:.3f}** "
+        f"(median of {pairs} pairs, {min(ratios):.3f} to {max(ratios):.3f}); {remark}.",
+        "",
+        "| pair | floor us | ringcast us | ratio | floor p50 / p99 ms | ringcast p50 / p99 ms "
+        "| floor waited | ringcast waited | lost | lost |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        "\"Waited\" is the time the server was ready but had no core, as a share of its processor "
+        "time.",
+    ]
+    publish(arguments, "Fan-out beside the floor", body)
+
+
+def idle(arguments):
+    reports = sorted(
+        (read(path) for path in pathlib.Path(arguments.folder).glob("idle-*.json")),
+        key=lambda report: report["connections"]["opened"],
+    )
+    rows = []
+    for report in reports:
+        server, found = report["server"], report["deliveries"]
+        rows.append(
+            f"| {report['connections']['opened']} of {report['connections']['wanted']} "
+            f"| {report['client']['rings']} "
+            f"| {server['rss_before_bytes'] / 2**20:.1f} | {server['rss_full_bytes'] / 2**20:.1f} "
+            f"| {server['bytes_per_connection']:.0f} "
+            f"| **{server['bytes_per_connection_upper_half']:.0f}** "
+            f"| {server['cpu_holding_s']:.2f} | {report['connections']['per_second']:.0f} "
+            f"| {found['received']} of {found['expected']} |"
+        )
+    body = [
+        "Anonymous streams of one channel on one worker.",
+        "",
+        "| streams | rings of the load | MiB before | MiB with all | B a stream "
+        "| B a stream, upper half | CPU s while held | opened/s | read the event at the end |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+    ]
+    publish(arguments, "Idle streams", body)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("line")
+    one.add_argument("path")
+    one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
+    for name, run in (("fanout", fanout), ("idle", idle)):
+        command = commands.add_parser(name)
+        for flag in ("--folder", "--command", "--load-before", "--out"):
+            command.add_argument(flag, required=True)
+        command.set_defaults(run=run)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,339 @@
+//! The load tool from outside: against the real server its counts are those of the server, and a
+//! server that loses, repeats, reorders or damages events is told so.
+
+mod support;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::server::{Server, command, free_address, new_folder};
+
+const TOKEN: &str = "publish-token-of-the-bench-tests";
+
+/// Longest run of the tool: its own bounds lie far below.
+const RUN_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// What the tool said.
+struct Outcome {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Outcome {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.stdout, self.stderr))
+    }
+}
+
+/// Runs `ringcast bench --url http://ADDRESS ARGS`.
+fn bench(address: SocketAddr, args: &[&str]) -> Outcome {
+    let folder = new_folder();
+    let [out, err] = ["out", "err"].map(|name| folder.join(name));
+    let mut child = command(&folder, &[("AUTH_TOKEN", TOKEN)])
+        .args(["bench", "--url", &format!("http://{address}")])
+        .args(args)
+        .stdout(Stdio::from(File::create(&out).expect("a file")))
+        .stderr(Stdio::from(File::create(&err).expect("a file")))
+        .spawn()
+        .expect("the binary starts");
+    let mut status = None;
+    support::wait_until(RUN_TIMEOUT, Duration::from_millis(10), || {
+        status = child.try_wait().expect("own child");
+        status.is_some()
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    let [stdout, stderr] = [out, err].map(|path| std::fs::read_to_string(path).expect("a text"));
+    let _ = std::fs::remove_dir_all(&folder);
+    let code = status.and_then(|status| status.code());
+    Outcome { code: code.unwrap_or_else(|| panic!("no end: {stdout} {stderr}")), stdout, stderr }
+}
+
+fn server() -> Server {
+    Server::start(&["--workers", "2"], &[("AUTH_TOKEN", TOKEN)])
+}
+
+#[test]
+fn its_counts_are_the_servers_own() {
+    let server = server();
+    let args = "--connections 300 --channels 3 --publishers 2 --publish-rate max --events 30 \
+                --rings 3 --max-lost 0 --max-p99 60s --json";
+    let outcome = bench(server.listen, &args.split_whitespace().collect::<Vec<_>>());
+    let report = outcome.json();
+    assert_eq!(outcome.code, 0, "{report}");
+    assert_eq!(report["connections"]["opened"], 300);
+    assert_eq!(report["connections"]["ended_early"], 0);
+    assert_eq!(report["client"]["rings"], 3);
+    assert_eq!(report["publishes"]["accepted"], 30);
+    // Ten events to each of the three channels, a hundred streams on each.
+    let found = &report["deliveries"];
+    assert_eq!((&found["expected"], &found["received"]), (&3_000.into(), &3_000.into()));
+    for fault in ["lost", "duplicates", "out_of_order", "ids_not_rising", "corrupt", "foreign"] {
+        assert_eq!(found[fault], 0, "{fault} in {report}");
+    }
+    assert_eq!(found["latency"]["count"], 3_000);
+    assert_eq!(report["server"]["pid"], server.pid());
+    assert!(report["server"]["cpu_us_per_delivery"].as_f64().is_some_and(|us| us > 0.0));
+    // The server has counted the same.
+    let stats = server.get("/stats").json();
+    assert_eq!((&stats["deliveries"], &stats["publishedMessages"]), (&3_000.into(), &30.into()));
+    assert_eq!(stats["totalConnections"], 300);
+}
+
+#[test]
+fn s169_a_missed_threshold_is_exit_99() {
+    let server = server();
+    let args = ["--connections", "20", "--events", "5", "--publish-rate", "wait", "--max-p99"];
+    let missed = bench(server.listen, &[&args[..], &["1us"]].concat());
+    assert_eq!(missed.code, 99, "{}", missed.stdout);
+    assert!(missed.stdout.contains("MISSED"), "{}", missed.stdout);
+    let kept = bench(server.listen, &[&args[..], &["1m"]].concat());
+    assert_eq!(kept.code, 0, "{}", kept.stdout);
+    assert!(kept.stdout.contains("lost 0"), "{}", kept.stdout);
+}
+
+#[test]
+fn idle_streams_are_held_measured_and_still_there() {
+    let server = server();
+    let args = "--scenario idle --connections 400 --duration 1 --max-lost 0 --json";
+    let outcome = bench(server.listen, &args.split_whitespace().collect::<Vec<_>>());
+    let report = outcome.json();
+    assert_eq!(outcome.code, 0, "{report}");
+    assert_eq!(report["deliveries"]["received"], 400);
+    for figure in ["bytes_per_connection", "bytes_per_connection_upper_half"] {
+        assert!(report["server"][figure].is_number(), "{figure} in {report}");
+    }
+    assert_eq!(server.get("/stats").json()["totalConnections"], 400);
+}
+
+#[test]
+fn connects_are_counted_and_nothing_is_published() {
+    let server = server();
+    let args = ["--scenario", "connect", "--connections", "500", "--json"];
+    let report = bench(server.listen, &args).json();
+    assert_eq!(report["connections"]["latency"]["count"], 500);
+    assert!(report["connections"]["per_second"].as_f64().is_some_and(|rate| rate > 0.0));
+    let stats = server.get("/stats").json();
+    assert_eq!((&stats["totalConnections"], &stats["publishedMessages"]), (&500.into(), &0.into()));
+}
+
+#[test]
+fn a_rate_is_kept_by_the_clock_not_by_the_answers() {
+    let server = server();
+    let args = "--connections 10 --publish-rate 50 --events 1000 --duration 2 --json";
+    let report = bench(server.listen, &args.split_whitespace().collect::<Vec<_>>()).json();
+    let accepted = report["publishes"]["accepted"].as_u64().expect("a number");
+    // Fifty a second for two seconds; on a busy machine the last ones may miss the end.
+    assert!((1..=101).contains(&accepted), "{report}");
+    assert_eq!(report["publishes"]["stopped"], "the time was over");
+    assert_eq!(report["deliveries"]["received"], accepted * 10);
+    assert_eq!(report["deliveries"]["lost"], 0);
+}
+
+#[test]
+fn errors_are_one_line_with_the_right_exit_code() {
+    let nobody = free_address();
+    let refused = bench(nobody, &["--connections", "3"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("refused"), "{}", refused.stderr);
+    let wrong = bench(nobody, &["--data-bytes", "5"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("--data-bytes 5: at least 43"), "{}", wrong.stderr);
+    let server = server();
+    let stranger = bench(server.listen, &["--connections", "3", "--token", "wrong"]);
+    assert_eq!(stranger.code, 1);
+    assert!(stranger.stderr.contains("401"), "{}", stranger.stderr);
+    for outcome in [refused, wrong, stranger] {
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    }
+}
+
+/// What a bad server does to the streams, numbered as they came.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Leaves an event out on one stream.
+    Drop,
+    /// Sends one twice.
+    Repeat,
+    /// Sends an event after the next one, with its own id.
+    Swap,
+    /// Changes a byte of the data.
+    Damage,
+    /// Ends a stream before the event.
+    End,
+    /// Answers 503 to the publish and sends nothing.
+    Refuse,
+}
+
+const STREAMS: usize = 5;
+const EVENTS: usize = 8;
+/// The event the fault hits, counted from 0.
+const HIT: usize = 3;
+
+fn planted(fault: Fault, rate: &str, args: &[&str]) -> Outcome {
+    let server = FakeServer::start(fault);
+    let (streams, events) = (STREAMS.to_string(), EVENTS.to_string());
+    let common = ["--connections", &streams, "--events", &events, "--publish-rate", rate];
+    bench(server.address, &[&common[..], &["--json"], args].concat())
+}
+
+#[test]
+fn a_planted_loss_is_found_and_misses_the_threshold() {
+    let outcome = planted(Fault::Drop, "max", &["--max-lost", "0"]);
+    let report = outcome.json();
+    assert_eq!(outcome.code, 99);
+    assert_eq!(report["deliveries"]["lost"], 1);
+    assert_eq!(report["deliveries"]["received"], STREAMS * EVENTS - 1);
+    assert_eq!(report["thresholds"][0]["kept"], false);
+    assert_eq!(planted(Fault::Drop, "max", &["--max-lost", "1"]).code, 0);
+}
+
+#[test]
+fn a_planted_repetition_swap_and_damage_are_told_apart() {
+    let counts = |fault| {
+        let report = planted(fault, "max", &[]).json();
+        let names = ["lost", "duplicates", "out_of_order", "ids_not_rising", "corrupt"];
+        names.map(|name| report["deliveries"][name].as_u64().expect(name))
+    };
+    assert_eq!(counts(Fault::Repeat), [0, 1, 0, 1, 0]);
+    assert_eq!(counts(Fault::Swap), [0, 0, 1, 1, 0]);
+    assert_eq!(counts(Fault::Damage), [1, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_stream_that_ends_loses_the_rest_and_a_refused_publish_loses_nothing() {
+    let report = planted(Fault::End, "max", &[]).json();
+    assert_eq!(report["connections"]["ended_early"], 1);
+    assert_eq!(report["deliveries"]["lost"], EVENTS - HIT);
+    let outcome = planted(Fault::Refuse, "max", &["--max-lost", "0"]);
+    let report = outcome.json();
+    assert_eq!(
+        (&report["publishes"]["failed"], &report["deliveries"]["lost"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(report["deliveries"]["received"], STREAMS * (EVENTS - 1));
+    assert_eq!(outcome.code, 99, "a failed publish is no success");
+    // Nobody waits for the readers of an event that was refused.
+    let report = planted(Fault::Refuse, "wait", &[]).json();
+    assert_eq!(report["publishes"]["accepted"], EVENTS - 1);
+    assert_eq!(report["publishes"]["stopped"], Value::Null);
+}
+
+/// An event stream server in a few lines, with one fault on its first stream.
+struct FakeServer {
+    address: SocketAddr,
+    over: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Book {
+    streams: Vec<TcpStream>,
+    events: usize,
+    /// A frame held back.
+    late: Option<Vec<u8>>,
+}
+
+impl FakeServer {
+    fn start(fault: Fault) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let over = Arc::new(AtomicBool::new(false));
+        let (ended, book) = (Arc::clone(&over), Arc::new(Mutex::new(Book::default())));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if ended.load(Ordering::Acquire) {
+                    return;
+                }
+                let book = Arc::clone(&book);
+                thread::spawn(move || {
+                    let _ = serve(stream, &book, fault);
+                });
+            }
+        });
+        Self { address, over }
+    }
+}
+
+impl Drop for FakeServer {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(stream: TcpStream, book: &Mutex<Book>, fault: Fault) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(RUN_TIMEOUT))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    loop {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if line == "\r\n" {
+                break;
+            }
+            lines.push(line);
+        }
+        let first = lines.first().cloned().unwrap_or_default();
+        if first.starts_with("GET /sse/bench-0 ") {
+            let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n:ok\n")?;
+            book.streams.push(stream.try_clone()?);
+            continue;
+        }
+        assert!(first.starts_with("POST /publish/bench-0 "), "{first}");
+        let length = lines.iter().find_map(|line| line.strip_prefix("Content-Length: "));
+        let mut data = vec![0; length.and_then(|text| text.trim().parse().ok()).expect("length")];
+        reader.read_exact(&mut data)?;
+        let refused =
+            publish(&mut book.lock().unwrap_or_else(PoisonError::into_inner), &data, fault);
+        let status = if refused { "503 Unavailable" } else { "200 OK" };
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}")?;
+    }
+}
+
+/// One event to all streams, the first of which gets it with the fault; true if it was refused.
+fn publish(book: &mut Book, data: &[u8], fault: Fault) -> bool {
+    let number = book.events;
+    book.events += 1;
+    let hit = number == HIT;
+    if hit && matches!(fault, Fault::Refuse) {
+        return true;
+    }
+    let head = format!("id: fake0000-{}\ndata: ", number + 1);
+    let frame = [head.as_bytes(), data, b"\n\n"].concat();
+    let mut damaged = frame.clone();
+    damaged[head.len() + 60] = b'#';
+    for (at, stream) in book.streams.iter_mut().enumerate() {
+        let late = if at == 0 { book.late.take() } else { None };
+        let bytes = match fault {
+            _ if at > 0 || !hit => [&frame[..], &late.unwrap_or_default()].concat(),
+            Fault::Drop => Vec::new(),
+            Fault::Repeat => [&frame[..], &frame].concat(),
+            Fault::Damage => damaged.clone(),
+            Fault::Swap => {
+                book.late = Some(frame.clone());
+                Vec::new()
+            }
+            Fault::End => {
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                Vec::new()
+            }
+            Fault::Refuse => unreachable!("refused above"),
+        };
+        let _ = stream.write_all(&bytes);
+    }
+    false
+}
