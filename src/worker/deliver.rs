@@ -84,14 +84,11 @@ impl<D: Driver> Worker<D> {
             let members = if id == Hub::BROADCAST { members } else { topic.len() };
             topic.begin_walk(members, self.pace.run_bytes_max);
         }
-        let run = topic.walk.map(|walk| {
-            let events = topic.pending.iter().take(walk.events);
-            put_run(
-                &mut self.outbox,
-                events.filter_map(|p| Some((p, &**self.reader.get(p.position)?))),
-            )
-        });
-        let Some(run) = run else { return self.leave_queue(id) };
+        let Some(last_seq) = topic.walk.map(|walk| walk.target_seq) else {
+            return self.leave_queue(id);
+        };
+        // Laid out for the first member that takes it: none may, where all lag.
+        let mut run = None;
         loop {
             if self.outbox.is_full(sends_max) {
                 return Walked::More;
@@ -106,8 +103,8 @@ impl<D: Driver> Worker<D> {
             } else {
                 self.hub.topic(id).and_then(|topic| topic.member(cursor))
             };
-            if let Some(slot) = slot {
-                self.touch(slot, id, &run);
+            if let Some(slot) = slot.filter(|slot| self.is_due(*slot, last_seq)) {
+                self.touch(slot, id, &mut run);
             }
         }
         let members = self.hub.topic(id).map_or(0, |topic| topic.len());
@@ -127,12 +124,16 @@ impl<D: Driver> Worker<D> {
         Walked::Done
     }
 
-    /// Plans what one stream is owed, if it is live and not past this run already.
-    fn touch(&mut self, slot: u32, id: TopicId, run: &Run) {
+    /// It is live, and not past this event already.
+    fn is_due(&mut self, slot: u32, seq: u64) -> bool {
+        self.conns
+            .at_mut(slot)
+            .is_some_and(|conn| !conn.behind && conn.state.is_subscribed() && conn.position < seq)
+    }
+
+    /// Plans what one stream is owed.
+    fn touch(&mut self, slot: u32, id: TopicId, run: &mut Option<Run>) {
         let Some(conn) = self.conns.at_mut(slot) else { return };
-        if conn.behind || !conn.state.is_subscribed() || conn.position >= run.last_seq {
-            return;
-        }
         let planned = conn.planned == self.outbox.number && !is_planted(Planted::SecondSend);
         if conn.form == Form::Poll || planned {
             return self.fall_behind(slot);
@@ -142,7 +143,13 @@ impl<D: Driver> Worker<D> {
             return self.gather(slot, custom);
         }
         let Some(topic) = self.hub.topic(id) else { return };
-        let complete = topic.walk.is_some_and(|walk| walk.events == topic.pending.len());
+        let Some(walk) = topic.walk else { return };
+        let complete = walk.events == topic.pending.len();
+        let run = run.get_or_insert_with(|| {
+            let events = topic.pending.iter().take(walk.events);
+            let events = events.filter_map(|p| Some((p, &**self.reader.get(p.position)?)));
+            put_run(&mut self.outbox, events)
+        });
         let position = if complete { self.last_seq } else { run.last_seq };
         let Some(conn) = self.conns.at_mut(slot) else { return };
         let (bytes, pieces) = self.outbox.suffix(run, conn.position);

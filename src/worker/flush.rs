@@ -21,6 +21,7 @@ impl<D: Driver> Worker<D> {
     /// position says what has really left.
     pub(super) fn flush(&mut self) {
         if self.outbox.plans.is_empty() {
+            debug_assert!(self.outbox.bytes.is_empty(), "bytes that nobody is sent");
             return;
         }
         let outbox = &self.outbox;

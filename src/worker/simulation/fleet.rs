@@ -178,6 +178,9 @@ impl Fleet for SimFleet {
             Some(Half::Bytes(bytes, _)) => Some(bytes.len()),
             _ => None,
         });
+        if !(own.outbox.bytes.is_empty() && own.outbox.pieces.is_empty()) {
+            return Err("something is left in the arena after a turn".to_owned());
+        }
         // Heads, control events and answers: all of them are short.
         match held.max() {
             Some(bytes) if bytes > 8_192 => Err(format!("a connection holds {bytes} bytes")),
