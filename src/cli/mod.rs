@@ -57,6 +57,13 @@ struct ServeArgs {
     /// Worker threads [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Log lines of this level and above go to stderr: off, error, warn, info, debug
+    /// [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Form of the log lines: text, json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,7 +117,13 @@ fn settings(flags: &Flags) -> Result<Settings, ExitCode> {
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
-    let flags = Flags { listen: args.listen, admin: args.admin, workers: args.workers };
+    let flags = Flags {
+        listen: args.listen,
+        admin: args.admin,
+        workers: args.workers,
+        log_level: args.log_level,
+        log_format: args.log_format,
+    };
     match settings(&flags) {
         Ok(settings) => control::serve(&settings),
         Err(code) => code,

@@ -27,6 +27,10 @@ pub struct Settings {
     pub lifetime_max_ms: Option<u64>,
     /// Most connections of the node.
     pub connections_max: Option<usize>,
+    /// Which log lines are written.
+    pub log_level: LogLevel,
+    /// Their form.
+    pub log_format: LogFormat,
     /// Values that were not usable and what is used instead.
     pub warnings: Vec<String>,
 }
@@ -41,6 +45,32 @@ impl std::fmt::Debug for Settings {
             .field("publish_token", &self.publish_token.as_ref().map(|_| "***"))
             .finish_non_exhaustive()
     }
+}
+
+/// Log lines of this level and above are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// None.
+    Off,
+    /// What ended the server.
+    Error,
+    /// What an operator should cure.
+    Warn,
+    /// Start, drain, stop.
+    #[default]
+    Info,
+    /// A summary each ten seconds too.
+    Debug,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// A value that cannot be used: which, and what cures it.
@@ -64,6 +94,10 @@ pub struct Flags {
     pub admin: Option<String>,
     /// `--workers`.
     pub workers: Option<usize>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
 }
 
 impl Settings {
@@ -93,6 +127,8 @@ impl Settings {
             connections_max: reader
                 .number("MAX_SSE_CLIENTS")
                 .and_then(|number| usize::try_from(number).ok()),
+            log_level: reader.log_level(flags),
+            log_format: reader.log_format(flags),
             warnings: std::mem::take(&mut reader.warnings),
         };
         if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
@@ -160,6 +196,46 @@ impl<E: Fn(&str) -> Option<String>> Reader<E> {
         number
     }
 
+    /// A flag, or else its variable, with the name of the one that was given.
+    fn choice(&self, flag: Option<&String>, names: [&str; 2]) -> Option<(String, String)> {
+        let [flag_name, variable] = names;
+        let from_flag = flag.map(|value| (flag_name.to_owned(), value.clone()));
+        from_flag.or_else(|| Some((variable.to_owned(), (self.env)(variable)?)))
+    }
+
+    fn log_level(&mut self, flags: &Flags) -> LogLevel {
+        let names = ["--log-level", "RINGCAST_LOG__LEVEL"];
+        let Some((key, value)) = self.choice(flags.log_level.as_ref(), names) else {
+            return LogLevel::default();
+        };
+        match &*value {
+            "off" => LogLevel::Off,
+            "error" => LogLevel::Error,
+            "warn" => LogLevel::Warn,
+            "info" => LogLevel::Info,
+            "debug" => LogLevel::Debug,
+            _ => {
+                self.error(&key, &value, "write off, error, warn, info or debug");
+                LogLevel::default()
+            }
+        }
+    }
+
+    fn log_format(&mut self, flags: &Flags) -> LogFormat {
+        let names = ["--log-format", "RINGCAST_LOG__FORMAT"];
+        let Some((key, value)) = self.choice(flags.log_format.as_ref(), names) else {
+            return LogFormat::default();
+        };
+        match &*value {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => {
+                self.error(&key, &value, "write text or json");
+                LogFormat::default()
+            }
+        }
+    }
+
     fn ttl(&mut self) -> u64 {
         let text = (self.env)("JWT_SSE_EXPIRES_IN").unwrap_or_else(|| "7d".to_owned());
         ttl::parse(&text).unwrap_or_else(|_| {
@@ -203,8 +279,10 @@ mod tests {
     #[test]
     fn all_errors_at_once_and_no_secret_in_debug() {
         let flags =
-            Flags { listen: vec!["nowhere".into()], admin: Some("x".into()), workers: None };
-        assert_eq!(load(&flags, &[]).unwrap_err().len(), 2);
+            Flags { listen: vec!["nowhere".into()], admin: Some("x".into()), ..Flags::default() };
+        let errors = load(&flags, &[("RINGCAST_LOG__LEVEL", "loud")]).unwrap_err();
+        assert_eq!(errors.len(), 3);
+        assert!(errors[2].to_string().contains("RINGCAST_LOG__LEVEL=\"loud\": write off"));
         let settings = load(&Flags::default(), &[("JWT_SECRET", "hush-hush")]).unwrap();
         assert!(!format!("{settings:?}").contains("hush"));
     }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_uring::net::TcpStream;
 
 use super::Stop;
+use super::watch::watch;
 use crate::admin;
 use crate::auth::{Identity, jwt};
 use crate::driver::sys;
@@ -29,11 +30,14 @@ pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: 
     }
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
-    // Nothing to look after until then: this thread must not wake a core that delivers.
+    // Hardly anything to look after until then: this thread must not wake a core that delivers.
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = watch(&node) => {}
     }
+    let streams: u64 = node.counters.iter().map(|core| core.streams.get()).sum();
+    tracing::info!(streams, within_ms = node.options.drain_ms, "draining");
     stop.go(Phase::Draining);
     let drained = async {
         // The workers end by themselves.
@@ -46,6 +50,7 @@ pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: 
         _ = interrupt.recv() => {}
         () = drained => return,
     }
+    tracing::warn!("told a second time to stop: what is left is cut off");
     stop.go(Phase::Stopping);
 }
 

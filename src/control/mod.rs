@@ -2,6 +2,8 @@
 
 mod admin;
 mod listen;
+mod log;
+mod watch;
 
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -66,10 +68,14 @@ impl Failure {
 /// Runs the server until it is told to stop.
 #[must_use]
 pub fn serve(settings: &Settings) -> ExitCode {
+    log::init(settings.log_level, settings.log_format);
     match run(settings) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            eprintln!("ringcast: {failure}");
+            tracing::error!(code = failure.code(), "{failure}");
             ExitCode::from(failure.code())
         }
     }
@@ -127,7 +133,8 @@ fn run(settings: &Settings) -> Result<(), Failure> {
     let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
     let screen =
         Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
-    print!("{}", screen.text(&report, ready_token.as_deref(), weak));
+    print!("{}", screen.text(&report, ready_token.as_deref()));
+    log_start(settings, &addresses, &report, weak);
     let stop = Stop { node: Arc::clone(&node), doorbells };
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
     tokio_uring::start(admin::serve(node, admin.pop().and_then(|mut one| one.pop()), stop));
@@ -135,6 +142,25 @@ fn run(settings: &Settings) -> Result<(), Failure> {
         let _ = thread.join();
     }
     Ok(())
+}
+
+/// What the screen shows, for those who read logs.
+fn log_start(settings: &Settings, addresses: &[SocketAddr], report: &probe::Report, weak: bool) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        listen = %addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        admin = %settings.admin,
+        workers = settings.workers,
+        "started"
+    );
+    tracing::info!(kernel = %report, descriptors = sys::descriptor_limit(), "probed");
+    if weak {
+        tracing::warn!("JWT_SECRET has fewer than 32 bytes and can be guessed");
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Tells all workers to drain, or to stop now.
@@ -188,9 +214,7 @@ fn start_workers(
         let thread = thread.spawn(move || {
             let pinned = core.is_none_or(core_affinity::set_for_current);
             if !pinned {
-                eprintln!(
-                    "ringcast: worker {index} could not be pinned (sched_setaffinity refused)"
-                );
+                tracing::warn!(worker = index, "not pinned: sched_setaffinity was refused");
             }
             let settings = UringSettings { connections_max, ..UringSettings::default() };
             match UringDriver::new(&settings, listeners, index, Arc::clone(&doorbells)) {
@@ -236,7 +260,7 @@ struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    fn text(&self, report: &probe::Report, token: Option<&str>, weak: bool) -> String {
+    fn text(&self, report: &probe::Report, token: Option<&str>) -> String {
         let mut text = String::new();
         let mut line = |line: String| {
             let _ = writeln!(text, "{line}");
@@ -266,12 +290,6 @@ impl Screen<'_> {
         if self.settings.jwt_secret.is_none() {
             line("\nNo JWT_SECRET is set: this token and all others end with this run.".to_owned());
             line("Set a lasting one:  export JWT_SECRET=$(openssl rand -hex 32)".to_owned());
-        }
-        if weak {
-            line("WARNING: JWT_SECRET has fewer than 32 bytes and can be guessed.".to_owned());
-        }
-        for warning in &self.settings.warnings {
-            line(format!("WARNING: {warning}"));
         }
         text
     }

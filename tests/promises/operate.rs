@@ -209,3 +209,26 @@ fn s084_tokens_never_appear_in_what_is_printed() {
     let output = rig.server.output();
     assert!(!output.contains("leak") && !output.contains(TOKEN), "{output}");
 }
+
+#[test]
+fn s121_log_lines_tell_start_drain_and_stop_as_text_or_json() {
+    let mut text = Rig::start();
+    text.server.signal("TERM");
+    assert!(text.server.wait_exit(SOON).is_some());
+    let output = text.server.output();
+    for part in ["[ringcast] info: started", "info: draining", "info: stopped"] {
+        let line = output.lines().find(|line| line.contains(part));
+        let line = line.unwrap_or_else(|| panic!("{part} is missing:\n{output}"));
+        assert!(line.starts_with("20") && line[..24].ends_with('Z'), "a timestamp: {line}");
+    }
+    let json = Server::start(&["--log-format", "json", "--log-level", "info"], &[]);
+    let output = json.output();
+    let started = output.lines().filter(|line| line.starts_with('{')).find_map(|line| {
+        let value: Value = serde_json::from_str(line).expect("JSON");
+        (value["message"] == "started").then_some(value)
+    });
+    let started = started.unwrap_or_else(|| panic!("no such line:\n{output}"));
+    assert_eq!(started["level"], "INFO");
+    assert_eq!(started["pid"], json.pid());
+    assert!(started["timestamp"].is_string());
+}
