@@ -10,7 +10,7 @@ use super::namespace::Overflow;
 use super::parked::Parked;
 use super::recent::{Recent, Taker};
 use super::ring::{Claimed, Reader, Ring, Seen};
-use super::store::{Locked, Purpose, Span, Store, StoreSettings, Verdict};
+use super::store::{Locked, Range, Span, Store, StoreSettings, Verdict};
 use super::wake::Wakes;
 use crate::proto::channel::Pattern;
 use crate::proto::sse::Epoch;
@@ -249,35 +249,26 @@ impl Journal {
         self.store.detach(key, mono_ms);
     }
 
-    /// Events of a channel in `(after, upto]`, and what happens to laggards there.
-    #[expect(clippy::too_many_arguments, reason = "a range, its bounds and the place for it")]
+    /// Events of a channel, and what happens to laggards there.
     pub fn read_channel(
         &self,
         key: &ChannelKey,
-        purpose: Purpose,
-        after: u64,
-        upto: u64,
-        bytes_max: usize,
-        unix_ms: u64,
+        range: Range,
         out: &mut Vec<Arc<Event>>,
     ) -> (Span, Overflow) {
-        self.store.read(key, purpose, after, upto, bytes_max, unix_ms, out)
+        self.store.read(key, range, out)
     }
 
-    /// Events in `(after, upto]` of channels that match, from the recent log and, beyond it, the
+    /// Events of channels that match, from the recent log and, beyond it, the
     /// ring.
-    #[expect(clippy::too_many_arguments, reason = "a range, its bounds and the place for it")]
     pub fn read_pattern(
         &self,
         pattern: &Pattern,
-        purpose: Purpose,
-        after: u64,
-        upto: u64,
-        bytes_max: usize,
-        unix_ms: u64,
+        range: Range,
         out: &mut Vec<Arc<Event>>,
     ) -> (Span, Overflow) {
         let overflow = self.store.namespaces().lookup(pattern.literal_prefix()).overflow;
+        let Range { purpose, after, upto, bytes_max, unix_ms } = range;
         let wanted = |event: &Event| event.targets.iter().any(|key| pattern.matches(&key.name));
         let mut taker =
             Taker { purpose, unix_ms, bytes_left: bytes_max, taken: 0, wanted: &wanted, out };

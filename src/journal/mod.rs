@@ -14,7 +14,7 @@ pub use event::{ChannelKey, Draft, Event};
 pub use namespace::{Mode, Namespace, Namespaces, Overflow};
 pub use parked::{Parked, Ticket};
 pub use ring::Reader;
-pub use store::{Purpose, Span, StoreSettings};
+pub use store::{Purpose, Range, Span, StoreSettings};
 pub use wake::Wakes;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::planted::{Planted, is_planted};
 use crate::conn::{Operation, State};
 use crate::driver::{ConnId, Driver};
 use crate::hub::{Hub, TopicName};
-use crate::journal::{Event, Overflow, Purpose};
+use crate::journal::{Event, Overflow, Purpose, Range};
 use crate::proto::sse::{ByeReason, ControlEvent, EventId, GapReason};
 
 /// What the histories hold for one stream.
@@ -145,34 +145,21 @@ impl<D: Driver> Worker<D> {
                 continue;
             }
             let begin = found.events.len();
+            let range = Range {
+                purpose,
+                after,
+                upto: until,
+                bytes_max: self.pace.run_bytes_max,
+                unix_ms: self.now.unix_ms,
+            };
             let (span, overflow) = match &topic.name {
-                TopicName::Channel(key) => journal.read_channel(
-                    key,
-                    purpose,
-                    after,
-                    until,
-                    self.pace.run_bytes_max,
-                    self.now.unix_ms,
-                    &mut found.events,
-                ),
-                TopicName::Broadcast => journal.read_channel(
-                    &self.broadcast,
-                    purpose,
-                    after,
-                    until,
-                    self.pace.run_bytes_max,
-                    self.now.unix_ms,
-                    &mut found.events,
-                ),
-                TopicName::Pattern(pattern) => journal.read_pattern(
-                    pattern,
-                    purpose,
-                    after,
-                    until,
-                    self.pace.run_bytes_max,
-                    self.now.unix_ms,
-                    &mut found.events,
-                ),
+                TopicName::Channel(key) => journal.read_channel(key, range, &mut found.events),
+                TopicName::Broadcast => {
+                    journal.read_channel(&self.broadcast, range, &mut found.events)
+                }
+                TopicName::Pattern(pattern) => {
+                    journal.read_pattern(pattern, range, &mut found.events)
+                }
             };
             if span.floor > after {
                 let known = found.floor.map_or(overflow, |_| found.overflow);

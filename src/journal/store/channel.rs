@@ -15,6 +15,21 @@ pub enum Purpose {
     Laggard,
 }
 
+/// The range a reader asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// Who reads.
+    pub purpose: Purpose,
+    /// Ids above this ...
+    pub after: u64,
+    /// ... up to this one.
+    pub upto: u64,
+    /// Bytes of frames after which to stop; one event is always given.
+    pub bytes_max: usize,
+    /// Now, Unix milliseconds: what has expired is left out.
+    pub unix_ms: u64,
+}
+
 /// What a read could say about a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -133,17 +148,9 @@ impl Channel {
         }
     }
 
-    /// Events in `(after, upto]` that the reader may have, as far as `bytes_max` goes (at least
-    /// one).
-    pub(super) fn read(
-        &self,
-        purpose: Purpose,
-        after: u64,
-        upto: u64,
-        bytes_max: usize,
-        unix_ms: u64,
-        out: &mut Vec<Arc<Event>>,
-    ) -> Span {
+    /// Events that the reader may have, as far as `bytes_max` goes.
+    pub(super) fn read(&self, range: Range, out: &mut Vec<Arc<Event>>) -> Span {
+        let Range { purpose, after, upto, bytes_max, unix_ms } = range;
         let (start, floor) = match purpose {
             Purpose::Resume => (self.history_start, self.resume_floor),
             Purpose::Laggard => (0, self.window_floor),

@@ -9,7 +9,7 @@ mod shard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use channel::{Purpose, Span};
+pub use channel::{Purpose, Range, Span};
 use shard::{Shard, ShardBounds};
 
 use super::event::{ChannelKey, Event};
@@ -147,21 +147,16 @@ impl Store {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a range, its bounds and the place for it")]
     pub(super) fn read(
         &self,
         key: &ChannelKey,
-        purpose: Purpose,
-        after: u64,
-        upto: u64,
-        bytes_max: usize,
-        unix_ms: u64,
+        range: Range,
         out: &mut Vec<Arc<Event>>,
     ) -> (Span, Overflow) {
         let shard = self.of(key);
         let overflow = self.namespaces().lookup(&key.name).overflow;
         let span = match shard.get(key) {
-            Some(channel) => channel.read(purpose, after, upto, bytes_max, unix_ms, out),
+            Some(channel) => channel.read(range, out),
             None => Span { floor: shard.floor_of(key), complete: true },
         };
         (span, overflow)

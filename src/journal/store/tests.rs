@@ -35,15 +35,8 @@ fn append(journal: &Journal, name: &str, store: bool, now_ms: u64) -> u64 {
 
 fn read(journal: &Journal, name: &str, after: u64, upto: u64) -> (Vec<u64>, Span) {
     let mut out = Vec::new();
-    let (span, _) = journal.read_channel(
-        &journal.key(name),
-        Purpose::Resume,
-        after,
-        upto,
-        usize::MAX,
-        1,
-        &mut out,
-    );
+    let range = Range { purpose: Purpose::Resume, after, upto, bytes_max: usize::MAX, unix_ms: 1 };
+    let (span, _) = journal.read_channel(&journal.key(name), range, &mut out);
     (out.iter().map(|event| event.seq).collect(), span)
 }
 
@@ -109,8 +102,9 @@ fn laggards_have_their_window_even_without_history() {
     let (found, span) = read(&journal, "a", 0, 3);
     assert_eq!((found, span.floor), (vec![], 3), "a reconnect is told that nothing is kept");
     let mut out = Vec::new();
-    let (span, _) =
-        journal.read_channel(&journal.key("a"), Purpose::Laggard, 1, 3, usize::MAX, 1, &mut out);
+    let range =
+        Range { purpose: Purpose::Laggard, after: 1, upto: 3, bytes_max: usize::MAX, unix_ms: 1 };
+    let (span, _) = journal.read_channel(&journal.key("a"), range, &mut out);
     let found: Vec<u64> = out.iter().map(|event| event.seq).collect();
     assert_eq!((found.as_slice(), span.floor), (&seqs[1..], 0));
 }
