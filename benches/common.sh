@@ -48,7 +48,7 @@ stop_server() {
     fi
 }
 
-# start_server floor|ringcast: on its core, ready when it accepts.
+# start_server floor|ringcast|PEER: on its core, ready when it accepts.
 start_server() {
     case $1 in
     floor) taskset -c "$server_core" "$floor" "$port" >"$work/server.log" 2>&1 & ;;
@@ -56,9 +56,10 @@ start_server() {
         taskset -c "$server_core" "$ringcast" --workers 1 --listen "127.0.0.1:$port" \
             --admin "127.0.0.1:$((port + 1))" >"$work/server.log" 2>&1 &
         ;;
+    *) taskset -c "$server_core" "$folder/peers/$1/start" "$port" >"$work/server.log" 2>&1 & ;;
     esac
     server=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 400); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
         if ! kill -0 "$server" 2>/dev/null; then break; fi
         sleep 0.05

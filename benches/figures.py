@@ -140,13 +140,47 @@ def idle(arguments):
     publish(arguments, "Idle streams", body)
 
 
+def compare(arguments):
+    folder = pathlib.Path(arguments.folder)
+    body = []
+    for kind, title in (
+        ("single", "One event per send: the next when all have read the one before"),
+        ("burst", "Burst: 32 publishers, as fast as they are answered"),
+    ):
+        rows, base = [], None
+        for name in arguments.names.split():
+            reports = [read(path) for path in sorted(folder.glob(f"{kind}_{name}_*.json"))]
+            reports = [report for report in reports if report["server"]]
+            cpu = statistics.median(report["server"]["cpu_us_per_delivery"] for report in reports)
+            base = base or cpu
+            rate = statistics.median(report["deliveries"]["per_second"] for report in reports)
+            p99 = statistics.median(report["deliveries"]["latency"]["p99_us"] for report in reports)
+            lost = sum(report["deliveries"]["lost"] for report in reports)
+            due = sum(report["deliveries"]["expected"] for report in reports)
+            bounded = any(report["client"]["was_the_limit"] for report in reports)
+            rows.append(
+                f"| {name} | {cpu:.3f} | {cpu / base:.2f} | {rate:,.0f} | {p99 / 1000:.1f} "
+                f"| {lost / max(due, 1):.2%} | {'yes' if bounded else 'no'} |"
+            )
+        body += [
+            f"## {title}",
+            "",
+            "| server | CPU us a delivery | to the floor | deliveries/s | p99 ms | lost "
+            "| load tool was the limit |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    publish(arguments, "ringcast beside its peers", body[:-1])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for name, run in (("fanout", fanout), ("idle", idle)):
+    for name, run in (("compare", compare), ("fanout", fanout), ("idle", idle)):
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):
             command.add_argument(flag, required=True)

@@ -154,7 +154,7 @@ fn log_start(settings: &Settings, addresses: &[SocketAddr], report: &probe::Repo
         workers = settings.workers,
         "started"
     );
-    tracing::info!(kernel = %report, descriptors = sys::descriptor_limit(), "probed");
+    tracing::info!("{report}");
     if weak {
         tracing::warn!("JWT_SECRET has fewer than 32 bytes and can be guessed");
     }
