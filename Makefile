@@ -63,3 +63,7 @@ bench-fanout: ## Measure a fan-out beside a bare send() loop (needs two cores; s
 .PHONY: bench-idle
 bench-idle: ## Measure the memory of idle streams.
 	benches/idle.sh
+
+.PHONY: compare
+compare: ## Measure the floor, ringcast and its peers in one run.
+	benches/compare.sh

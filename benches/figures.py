@@ -184,6 +184,8 @@ def main():
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):
             command.add_argument(flag, required=True)
+        if run is compare:
+            command.add_argument("--names", required=True)
         command.set_defaults(run=run)
     arguments = parser.parse_args()
     arguments.run(arguments)
