@@ -67,3 +67,7 @@ bench-idle: ## Measure the memory of idle streams.
 .PHONY: compare
 compare: ## Measure the floor, ringcast and its peers in one run.
 	benches/compare.sh
+
+.PHONY: million
+million: ## Hold a million streams in one process here (root, 12 GiB).
+	benches/million.sh

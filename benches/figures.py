@@ -140,6 +140,33 @@ def idle(arguments):
     publish(arguments, "Idle streams", body)
 
 
+def million(arguments):
+    (path,) = pathlib.Path(arguments.folder).glob("idle-*.json")
+    report = read(path)
+    server, found, opened = report["server"], report["deliveries"], report["connections"]
+    count = opened["opened"]
+    body = [
+        "One server process, one worker on one core; the load tool on the other.",
+        "",
+        "| what | figure |",
+        "| --- | --- |",
+        f"| streams | {count:,} of {opened['wanted']:,} |",
+        f"| opened | {opened['seconds']:.0f} s, {opened['per_second']:,.0f} a second |",
+        f"| resident memory of the server | {server['rss_full_bytes'] / 2**20:.0f} MiB |",
+        f"| of that, a stream | **{server['bytes_per_connection']:.0f} B**; "
+        f"{server['bytes_per_connection_upper_half']:.0f} B from half to all |",
+        f"| memory of the whole machine, a stream | {arguments.machine_bytes / count:,.0f} B: "
+        "both ends of each connection, server and load tool |",
+        f"| held without an event | {server['cpu_holding_s']:.2f} s of processor time, "
+        "heartbeats included |",
+        f"| one event to all | {found['received']:,} of {found['expected']:,} read, "
+        f"{found['duplicates']} twice |",
+        f"| until the last had it | {found['latency']['max_us'] / 1e6:.1f} s, "
+        f"{server['cpu_us_per_delivery']:.2f} us of processor time each |",
+    ]
+    publish(arguments, f"{count:,} streams", body)
+
+
 def compare(arguments):
     folder = pathlib.Path(arguments.folder)
     body = []
@@ -180,10 +207,12 @@ def main():
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for name, run in (("compare", compare), ("fanout", fanout), ("idle", idle)):
+    for name, run in (("compare", compare), ("million", million), ("fanout", fanout), ("idle", idle)):
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):
             command.add_argument(flag, required=True)
+        if run is million:
+            command.add_argument("--machine-bytes", type=int, required=True)
         if run is compare:
             command.add_argument("--names", required=True)
         command.set_defaults(run=run)
