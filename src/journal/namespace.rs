@@ -29,13 +29,13 @@ pub struct Namespace {
     pub history_events: usize,
     /// Oldest age of a kept event, milliseconds.
     pub history_age_ms: u64,
-    /// Most bytes of kept events.
+    /// Most bytes of kept events; the newest one is kept whatever its size.
     pub history_bytes: usize,
     /// What is kept.
     pub mode: Mode,
     /// What happens to a reader that falls out.
     pub overflow: Overflow,
-    /// Bytes kept for connected laggards even where no history is kept.
+    /// Bytes kept for connected laggards even where no history is kept; at least the newest event.
     pub laggard_window_bytes: usize,
 }
 

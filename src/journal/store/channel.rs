@@ -96,8 +96,12 @@ impl Channel {
         }
         self.trim_history(options, unix_ms);
         let mut freed = 0;
-        // What lies before the history stays while the laggard window reaches back to it.
-        while self.history_start > 0 && self.window_bytes > options.laggard_window_bytes {
+        // What lies before the history stays while the laggard window reaches back to it; the
+        // newest event always does, or a reader a moment behind could never get a large one.
+        while self.history_start > 0
+            && self.window.len() > 1
+            && self.window_bytes > options.laggard_window_bytes
+        {
             let Some(event) = self.window.pop_front() else { break };
             self.history_start -= 1;
             self.window_floor = self.window_floor.max(event.seq);
@@ -110,8 +114,9 @@ impl Channel {
     fn trim_history(&mut self, options: &Namespace, unix_ms: u64) {
         let oldest_ms = unix_ms.saturating_sub(options.history_age_ms);
         while let Some(event) = self.window.get(self.history_start) {
+            let newest = self.history_start + 1 == self.window.len();
             let within = self.history_events <= options.history_events
-                && self.history_bytes <= options.history_bytes
+                && (newest || self.history_bytes <= options.history_bytes)
                 && event.unix_ms >= oldest_ms;
             if within && event.store {
                 break;

@@ -110,6 +110,20 @@ fn laggards_have_their_window_even_without_history() {
 }
 
 #[test]
+fn the_newest_event_is_kept_whatever_its_size() {
+    let namespace =
+        Namespace { history_bytes: 10, laggard_window_bytes: 10, ..Namespace::default() };
+    let store =
+        StoreSettings { namespaces: Namespaces::new(vec![namespace]), ..StoreSettings::default() };
+    let settings = JournalSettings { store, ..JournalSettings::default() };
+    let (journal, _readers) = Journal::new(settings, epoch(), 1, 7, 1);
+    assert_eq!(append(&journal, "a", true, 1), 1);
+    assert_eq!(read(&journal, "a", 0, 1), (vec![1], Span { floor: 0, complete: true }));
+    assert_eq!(append(&journal, "a", true, 1), 2);
+    assert_eq!(read(&journal, "a", 0, 2), (vec![2], Span { floor: 1, complete: true }));
+}
+
+#[test]
 fn keys_and_expected_ids_are_decided_inside_the_append() {
     let (journal, _readers) = journal(true, 200);
     let make = |idempotency: Option<(u64, &str)>, expected: Option<u64>| {
