@@ -32,8 +32,8 @@ pub(super) struct Found {
 pub(super) enum Gap {
     /// There is none.
     None,
-    /// This; then it goes on behind this id.
-    Told(ControlEvent, u64),
+    /// This; where an id is given, the stream jumps there.
+    Told(ControlEvent, Option<u64>),
     /// It ends instead.
     End,
 }
@@ -91,14 +91,14 @@ impl<D: Driver> Worker<D> {
         let gap = match self.gap_of(id, &found, resumed) {
             Gap::End => return self.bye(id, ByeReason::Slow, true),
             Gap::None => None,
-            Gap::Told(gap, resumed_at) => Some((gap, resumed_at)),
+            Gap::Told(gap, jump) => Some((gap, jump)),
         };
         self.put_half(id);
         let mut before = before;
-        if let Some((gap, resumed_at)) = gap {
+        if let Some((gap, jump)) = gap {
             // Once it is said, the stream stands behind the hole.
-            if !self.put_control(id, &gap, Some(resumed_at)) {
-                before = before.max(resumed_at);
+            if !self.put_control(id, &gap, jump) {
+                before = before.max(jump.unwrap_or_default());
             }
         }
         let reached = self.put_found(id, &found, start.0);
@@ -186,18 +186,23 @@ impl<D: Driver> Worker<D> {
         let last_seq = self.last_seq;
         let Some(conn) = self.conns.get_mut(id) else { return Gap::None };
         let join = conn.extra.as_mut().and_then(|extra| extra.join.as_mut());
-        let (requested, reason, resumed_at) = match join {
+        let told_seq = join.as_ref().map_or(0, |join| join.told_seq);
+        let (requested, reason, resumed_at, jumps) = match join {
             Some(join) if !join.checked => {
                 join.checked = true;
-                match (join.requested.clone(), join.foreign, found.floor) {
-                    (Some(asked), true, floor) => {
-                        (asked, GapReason::Epoch, floor.unwrap_or(position))
-                    }
-                    (Some(asked), false, Some(floor)) => (asked, GapReason::Expired, floor),
-                    _ => return Gap::None,
-                }
+                let (asked, reason, resumed_at) =
+                    match (join.requested.clone(), join.foreign, found.floor) {
+                        (Some(asked), true, floor) => {
+                            (asked, GapReason::Epoch, floor.unwrap_or(position))
+                        }
+                        (Some(asked), false, Some(floor)) => (asked, GapReason::Expired, floor),
+                        _ => return Gap::None,
+                    };
+                // One channel's hole: what its others hold still follows.
+                join.told_seq = resumed_at;
+                (asked, reason, resumed_at, false)
             }
-            _ => match (found.floor, found.overflow) {
+            _ => match (found.floor.filter(|floor| *floor > told_seq), found.overflow) {
                 (None, _) => return Gap::None,
                 // A poll ends with its answer anyway: that says it.
                 (Some(_), Overflow::Disconnect) if conn.form != Form::Poll => return Gap::End,
@@ -208,15 +213,18 @@ impl<D: Driver> Worker<D> {
                     if let Some(extra) = conn.extra.as_mut().filter(|_| skip) {
                         extra.join = None;
                     }
-                    (requested, GapReason::Overflow, resumed_at)
+                    let jumps = skip || conn.form != Form::Poll;
+                    (requested, GapReason::Overflow, resumed_at, jumps)
                 }
             },
         };
-        conn.position = conn.position.max(resumed_at);
+        if jumps {
+            conn.position = conn.position.max(resumed_at);
+        }
         self.node.counters[self.index].gaps.add(1);
         let id = EventId { epoch, seq: resumed_at };
         let gap = ControlEvent::Gap { requested, resumed_at: id, reason, missed: None };
-        Gap::Told(gap, resumed_at)
+        Gap::Told(gap, jumps.then_some(resumed_at))
     }
 
     /// Puts the events found, as many as one send carries. Returns the position reached.

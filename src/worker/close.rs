@@ -64,7 +64,9 @@ impl<D: Driver> Worker<D> {
             Form::Ndjson => event.write_json(&mut self.outbox.bytes),
             Form::Poll => return false,
         }
-        self.outbox.end_piece(seq, 0, Origin::Control);
+        let gap = matches!(event, ControlEvent::Gap { .. });
+        let origin = if gap { Origin::Gap } else { Origin::Control };
+        self.outbox.end_piece(seq, 0, origin);
         true
     }
 

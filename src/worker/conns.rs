@@ -81,6 +81,8 @@ pub(super) struct Join {
     pub(super) foreign: bool,
     /// The first read has said whether there is a hole.
     pub(super) checked: bool,
+    /// Holes up to this id have been told; what else lies below it still follows.
+    pub(super) told_seq: u64,
 }
 
 /// One connection.

@@ -127,8 +127,10 @@ impl<D: Driver> Worker<D> {
             return;
         }
         conn.half = half.map(Box::new);
-        if let Some(join) = conn.extra.as_mut().and_then(|extra| extra.join.as_mut()) {
-            join.checked &= !unsaid;
+        let join = conn.extra.as_mut().and_then(|extra| extra.join.as_mut());
+        if let Some(join) = join.filter(|_| unsaid) {
+            join.checked = false;
+            join.told_seq = 0;
         }
         if conn.state == State::Streaming {
             conn.position = position;
@@ -168,8 +170,8 @@ impl<D: Driver> Worker<D> {
             Origin::Ring(_) | Origin::Held(_) => None,
             // An event that has not begun to leave is read again from the store.
             Origin::Arena if piece.seq.is_some() && sent == 0 => None,
-            Origin::Control if sent == 0 => None,
-            Origin::Arena | Origin::Control | Origin::Rest => {
+            Origin::Control | Origin::Gap if sent == 0 => None,
+            Origin::Arena | Origin::Control | Origin::Gap | Origin::Rest => {
                 Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq))
             }
         }

@@ -30,6 +30,8 @@ pub(super) enum Origin {
     Rest,
     /// Likewise, and it is no event: what has not begun to leave is said again.
     Control,
+    /// The same; it tells of a hole.
+    Gap,
 }
 
 /// A whole frame in the arena, or the rest of one.
@@ -47,7 +49,7 @@ pub(super) struct Piece {
 impl Piece {
     /// It is an event, or the rest of one.
     pub(super) fn is_event(&self) -> bool {
-        self.seq.is_some() && !matches!(self.origin, Origin::Control)
+        self.seq.is_some() && !matches!(self.origin, Origin::Control | Origin::Gap)
     }
 }
 
@@ -142,8 +144,7 @@ impl Outbox {
     pub(super) fn unsaid(&self, plan: &Plan, cut: usize, sent: usize) -> bool {
         let pieces = &self.pieces[plan.pieces.clone()];
         let whole = cut + usize::from(sent > 0);
-        let mut left = pieces.iter().skip(whole);
-        left.any(|piece| matches!(piece.origin, Origin::Control) && piece.seq.is_some())
+        pieces.iter().skip(whole).any(|piece| matches!(piece.origin, Origin::Gap))
     }
 
     /// The planned sends in the driver's form; the token is the plan's index.

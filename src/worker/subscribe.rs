@@ -213,6 +213,7 @@ impl<D: Driver> Worker<D> {
             requested: None,
             foreign: false,
             checked: false,
+            told_seq: 0,
         };
         let position = match &subscription.resume {
             Resume::After(asked) => {

@@ -96,6 +96,22 @@ fn an_id_that_is_no_longer_kept_is_told_with_the_place_it_goes_on() {
 }
 
 #[test]
+fn a_hole_in_one_channel_costs_the_others_nothing() {
+    let mut rig = Rig::start();
+    let first = rig.publish("busy", "0");
+    rig.publish("calm", "still kept");
+    for n in 1..=1_100 {
+        rig.publish("busy", &n.to_string());
+    }
+    let mut stream = rig.resume("/sse/busy,calm", &first);
+    assert_eq!(next(&mut stream).event, "sse.gap");
+    assert_eq!(next(&mut stream).data, "still kept");
+    let data = data_of(&mut stream, 1_000);
+    assert_eq!((data[0].as_str(), data[999].as_str()), ("101", "1100"));
+    assert_quiet(&mut stream);
+}
+
+#[test]
 fn a_replay_joins_live_delivery_without_a_seam() {
     let mut rig = Rig::start();
     let first = rig.publish("j", "0");
