@@ -39,11 +39,12 @@ pub(super) enum Gap {
 }
 
 impl Found {
-    /// Of the events from `begin` on, keeps only the newest of each key.
+    /// Of the events from `begin` on, keeps only the newest of each channel's keys.
     fn conflate(&mut self, begin: usize) {
         let mut seen = std::collections::HashSet::new();
         let mut newest: Vec<Arc<Event>> = self.events.drain(begin..).rev().collect();
-        newest.retain(|event| seen.insert(event.key.clone()));
+        let channel = |event: &Event| event.targets.first().map(|key| key.name.clone());
+        newest.retain(|event| seen.insert((channel(event), event.key.clone())));
         self.events.extend(newest.into_iter().rev());
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Fate {
 #[derive(Debug)]
 pub(crate) struct Publication {
     pub(crate) channel: usize,
+    /// What it supersedes: earlier events of this key.
+    pub(crate) key: Option<u8>,
     pub(crate) data: String,
     pub(crate) fate: Fate,
     /// The number in its id, once anybody has learned it.
@@ -54,6 +56,7 @@ impl Ledger {
         self.by_data.insert(data.clone(), number);
         self.publications.push(Publication {
             channel,
+            key: None,
             data,
             fate: Fate::Unknown,
             seq: None,
@@ -122,6 +125,12 @@ impl Ledger {
         let data =
             format!("{} | {}", self.publications[owner].data, self.publications[number].data);
         Err(Flaw::TwoIds { data, one: seq, two: seq })
+    }
+
+    /// A later event of the same key is known.
+    pub(crate) fn is_superseded(&self, seq: u64, publication: &Publication) -> bool {
+        self.above(seq)
+            .any(|(_, later)| (later.channel, later.key) == (publication.channel, publication.key))
     }
 
     /// Events of the log that lie above `after`, in order.

@@ -29,6 +29,8 @@ pub(crate) struct Script {
     pub(crate) broadcast: f64,
     /// Everything published is kept long enough: a gap is a flaw.
     pub(crate) ample: bool,
+    /// A reader that lags gets only the newest event of each key.
+    pub(crate) conflates: bool,
     /// The node is drained at the end, instead of the clients leaving.
     pub(crate) drain: bool,
     /// Allows to subscribe to everything.
@@ -51,6 +53,7 @@ impl Script {
             spare: if rng.bool() { 0.0 } else { rng.f64() },
             broadcast: if rng.bool() { 0.0 } else { rng.f64() },
             ample: rng.u8(0..3) != 0,
+            conflates: rng.u8(0..3) == 0,
             drain: rng.u8(0..4) == 0,
             token: String::new(),
             faults: if rng.u8(0..8) == 0 { Faults::none() } else { Faults::draw(rng) },

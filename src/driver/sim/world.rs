@@ -12,7 +12,7 @@ use super::script::Script;
 use super::side::Side;
 
 /// Steps of one run, at most.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 2_000_000;
 /// Virtual time of one phase, at most.
 const PHASE_US_MAX: u64 = 120_000_000;
 /// Faults end at this moment at the latest.

@@ -124,6 +124,23 @@ fn the_newest_event_is_kept_whatever_its_size() {
 }
 
 #[test]
+fn latest_keeps_the_newest_of_each_key() {
+    let namespace = Namespace { mode: super::super::Mode::Latest, ..Namespace::default() };
+    let store =
+        StoreSettings { namespaces: Namespaces::new(vec![namespace]), ..StoreSettings::default() };
+    let settings = JournalSettings { store, ..JournalSettings::default() };
+    let (journal, _readers) = Journal::new(settings, epoch(), 1, 7, 1);
+    for key in [Some("x"), Some("y"), None, Some("x"), None] {
+        let mut draft = draft("a", "payload");
+        draft.targets = smallvec::smallvec![journal.key("a")];
+        draft.key = key.map(Into::into);
+        journal.append(draft, 1, 1).unwrap();
+    }
+    let (found, span) = read(&journal, "a", 0, 5);
+    assert_eq!((found, span.floor), (vec![2, 4, 5], 0), "superseded is not missing");
+}
+
+#[test]
 fn keys_and_expected_ids_are_decided_inside_the_append() {
     let (journal, _readers) = journal(true, 200);
     let make = |idempotency: Option<(u64, &str)>, expected: Option<u64>| {

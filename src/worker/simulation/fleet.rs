@@ -6,7 +6,7 @@ use super::Twist;
 use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, PublisherToken, Rules};
 use crate::conn::State;
-use crate::driver::sim::{Fleet, PUBLISH_TOKEN, SimDriver, World};
+use crate::driver::sim::{Fleet, PUBLISH_TOKEN, Script, SimDriver, World};
 use crate::journal::testing::{draft, epoch};
 use crate::journal::{Journal, JournalSettings, Namespace, Namespaces, Overflow, StoreSettings};
 use crate::worker::conns::{Conn, Form, Half};
@@ -42,16 +42,27 @@ pub(super) fn token() -> String {
 struct Draws(fastrand::Rng);
 
 impl Draws {
-    fn store(&mut self, ample: bool, twist: Twist) -> StoreSettings {
+    fn store(&mut self, script: &Script, twist: Twist) -> StoreSettings {
+        let ample = script.ample;
         let rng = &mut self.0;
         let namespace = if ample {
-            Namespace { history_events: 100_000, history_bytes: 64 << 20, ..Namespace::default() }
+            let overflow = if script.conflates { Overflow::Conflate } else { Overflow::Skip };
+            Namespace {
+                history_events: 100_000,
+                history_bytes: 64 << 20,
+                overflow,
+                ..Namespace::default()
+            }
         } else {
             Namespace {
                 history_events: rng.usize(0..20),
                 history_age_ms: 10_u64.pow(rng.u32(2..6)),
                 history_bytes: rng.usize(100..20_000),
-                overflow: if rng.bool() { Overflow::Skip } else { Overflow::Disconnect },
+                overflow: match rng.bool() {
+                    _ if script.conflates => Overflow::Conflate,
+                    true => Overflow::Skip,
+                    false => Overflow::Disconnect,
+                },
                 laggard_window_bytes: rng.usize(0..4_000),
                 ..Namespace::default()
             }
@@ -108,7 +119,7 @@ impl SimFleet {
     pub(super) fn new(world: &World, twist: Twist) -> Self {
         let mut draws = Draws(fastrand::Rng::with_seed(world.draw()));
         let script = world.script();
-        let store = draws.store(script.ample, twist);
+        let store = draws.store(script, twist);
         let settings = draws.journal(store, script.ample);
         let hash_seed = world.draw();
         let (journal, readers) = Journal::new(settings, epoch(), 1, hash_seed, script.workers);

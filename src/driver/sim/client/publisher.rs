@@ -108,7 +108,9 @@ impl Publisher {
         let channel = if to_all { broadcast } else { net.kernel.rng.usize(0..broadcast) };
         let pad = "x".repeat(net.kernel.rng.usize(0..=script.data_bytes_max));
         let data = format!("{}.{}.{pad}", net.client, self.begun);
+        let key = net.kernel.rng.u8(0..4);
         let number = net.ledger.begin(channel, data, net.now_us());
+        net.ledger.publications[number].key = (key > 0).then_some(key);
         Some(Under { number, again: false })
     }
 
@@ -132,8 +134,9 @@ impl Publisher {
         } else {
             String::new()
         };
+        let supersedes = publication.key.map(|key| format!("?key=k{key}")).unwrap_or_default();
         let request = format!(
-            "POST /publish/{channel} HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer {PUBLISH_TOKEN}\r\n\
+            "POST /publish/{channel}{supersedes} HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer {PUBLISH_TOKEN}\r\n\
              {key}Content-Length: {}\r\n\r\n{data}",
             data.len()
         );
