@@ -126,6 +126,95 @@ fn connects_are_counted_and_nothing_is_published() {
     assert_eq!((&stats["totalConnections"], &stats["publishedMessages"]), (&500.into(), &0.into()));
 }
 
+/// Runs a scenario against a server of two workers; nothing may be lost.
+fn whole(args: &str) -> (Server, Value) {
+    let server = server();
+    let args = format!("{args} --max-lost 0 --json");
+    let outcome = bench(server.listen, &args.split_whitespace().collect::<Vec<_>>());
+    let report = outcome.json();
+    assert_eq!(outcome.code, 0, "{report} {}", outcome.stderr);
+    for fault in ["lost", "duplicates", "out_of_order", "ids_not_rising", "corrupt"] {
+        assert_eq!(report["deliveries"][fault], 0, "{fault} in {report}");
+    }
+    (server, report)
+}
+
+#[test]
+fn streams_that_break_off_come_again_and_miss_nothing() {
+    let (server, report) = whole("--scenario storm --connections 300 --channels 3 --events 30");
+    let again = &report["reconnects"];
+    assert_eq!((&again["streams"], &again["missed_each"]), (&300.into(), &10.into()));
+    assert!(again["ratio"].is_number(), "{again}");
+    // One on each channel for the ids, ten while all were away.
+    assert_eq!(report["deliveries"]["received"], 300 * 11);
+    assert_eq!(server.get("/stats").json()["totalConnections"], 900);
+}
+
+#[test]
+fn some_idle_streams_break_off_and_come_again() {
+    let args = "--scenario idle --connections 200 --duration 1 --reconnect 7";
+    let (server, report) = whole(args);
+    assert_eq!(report["reconnects"]["streams"], 14);
+    assert_eq!(report["deliveries"]["received"], 400);
+    assert_eq!(server.get("/stats").json()["totalConnections"], 214);
+}
+
+#[test]
+fn a_history_is_read_from_its_beginning() {
+    let (_, report) = whole("--scenario replay --connections 50 --channels 2 --events 40");
+    assert_eq!(report["deliveries"]["received"], 50 * 20);
+    assert_eq!(report["deliveries"]["latency"], Value::Null, "{report}");
+}
+
+#[test]
+fn single_events_are_measured_beside_the_broadcasts() {
+    let args = "--scenario mixed --connections 100 --channels 5 --publish-rate 50 --events 100";
+    let (_, report) = whole(args);
+    let found = &report["deliveries"];
+    assert_eq!(found["single_latency"]["count"], 100);
+    // Two seconds with a broadcast every 100 ms, each to the other 95.
+    assert_eq!(found["latency"]["count"], 20 * 95);
+    assert_eq!(report["publishes"]["accepted"], 120);
+}
+
+#[test]
+fn who_stops_reading_is_told_and_the_others_get_all() {
+    let args = "--scenario stall --connections 60 --subscribers-stall 5 --events 700";
+    let (_, report) = whole(args);
+    let stall = &report["stall"];
+    assert_eq!((&stall["stalled"], &stall["reading"]), (&5.into(), &55.into()));
+    assert!(stall["ratio"].is_number(), "{stall}");
+    // 700 times 8 KiB do not fit the socket, nor the history.
+    assert!(report["deliveries"]["skipped"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["deliveries"]["gaps"], 5);
+}
+
+#[test]
+fn many_events_fit_one_request() {
+    let args = "--scenario publish --publishers 3 --publish-lines 50 --events 1000";
+    let (server, report) = whole(args);
+    assert_eq!(report["publishes"]["accepted"], 1_000);
+    assert_eq!(report["publishes"]["latency"]["count"], 21, "requests");
+    assert_eq!(report["deliveries"]["received"], 1_000);
+    assert_eq!(server.get("/stats").json()["publishedMessages"], 1_000);
+}
+
+#[test]
+fn every_stream_may_be_somebody() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let server = Server::start(&["--workers", "2"], &[("JWT_SECRET", secret)]);
+    let folder = new_folder();
+    let mut child = command(&folder, &[("JWT_SECRET", secret)]);
+    let args = ["--scenario", "connect", "--connections", "20", "--identities", "--json"];
+    let child = child.args(["bench", "--url", &format!("http://{}", server.listen)]).args(args);
+    let output = child.output().expect("the binary starts");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["connections"]["opened"], 20, "{report}");
+    let _ = std::fs::remove_dir_all(&folder);
+    let anonymous = bench(server.listen, &["--scenario", "connect", "--connections", "20"]);
+    assert!(anonymous.stderr.contains("401"), "{}", anonymous.stderr);
+}
+
 #[test]
 fn a_rate_is_kept_by_the_clock_not_by_the_answers() {
     let server = server();

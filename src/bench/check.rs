@@ -68,8 +68,11 @@ pub struct Checker {
     /// Per lane (a unit of the stream's channel): how many events have been passed.
     next: SmallVec<[u64; 1]>,
     holes: Vec<Hole>,
-    /// Number in the last id, and its name's hash.
-    last_id: Option<(u64, u64)>,
+    /// The last id; what stands behind its last `-`, if that is a number.
+    last_id: SmallVec<[u8; 24]>,
+    last_number: Option<u64>,
+    /// It was told of a gap.
+    told: bool,
     /// An unfinished block.
     carry: Vec<u8>,
 }
@@ -154,7 +157,10 @@ impl Checker {
     ) {
         let Some(data) = block.data else { return };
         match block.event {
-            b"sse.gap" => findings.gaps += 1,
+            b"sse.gap" => {
+                findings.gaps += 1;
+                self.told = true;
+            }
             b"sse.bye" => findings.byes += 1,
             event if event.starts_with(b"sse.") => {}
             _ => match payload::read(data, course.run, course.data_bytes) {
@@ -219,18 +225,36 @@ impl Checker {
     }
 
     fn take_id(&mut self, id: &[u8], findings: &mut Findings) {
-        let Some(at) = memchr::memrchr(b'-', id) else { return };
-        let digits = &id[at + 1..];
-        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        let Some(number) = number else { return };
-        // FNV-1a: which log it is; ids of different logs are not compared.
-        let name = id[..at].iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| {
-            (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-        });
-        if self.last_id.is_some_and(|(last, of)| of == name && number <= last) {
-            findings.ids_not_rising += 1;
+        if id.is_empty() {
+            return;
         }
-        self.last_id = Some((number, name));
+        let number = number_of(id);
+        // Numbers of different logs are not compared.
+        let name = |id: &[u8]| memchr::memrchr(b'-', id);
+        let same_log = name(id) == name(&self.last_id)
+            && name(id).is_some_and(|at| id[..at] == self.last_id[..at]);
+        let rises = number.zip(self.last_number).is_none_or(|(new, last)| new > last);
+        findings.ids_not_rising += u64::from(same_log && !rises);
+        self.last_id.clear();
+        self.last_id.extend_from_slice(id);
+        self.last_number = number;
+    }
+
+    /// The cursor of a reconnect: the last id; empty before the first.
+    #[must_use]
+    pub fn last_id(&self) -> &[u8] {
+        &self.last_id
+    }
+
+    /// A new connection goes on where the last one was; half a block of that one is void.
+    pub fn reconnect(&mut self) {
+        self.carry = Vec::new();
+    }
+
+    /// It was told that events are missing.
+    #[must_use]
+    pub fn was_told(&self) -> bool {
+        self.told
     }
 
     /// How many of the published events have not come. `published` says how many there were in a
@@ -254,6 +278,12 @@ impl Checker {
         }
         lost
     }
+}
+
+/// The number at the end of an id of the form `name-number`.
+fn number_of(id: &[u8]) -> Option<u64> {
+    let at = memchr::memrchr(b'-', id)?;
+    std::str::from_utf8(&id[at + 1..]).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The load tool: opens many streams, publishes, checks what every stream reads, and reports.
 //!
-//! Pure: [`plan`] (what is to happen), [`payload`] and [`check`] (is a stream whole), [`answer`]
+//! Pure: [`scenario`], [`plan`] and [`batch`] (what is to happen), [`payload`] and [`check`] (is a stream whole), [`answer`]
 //! (HTTP answers), [`report`] (numbers to text). At work: `streams` (one ring of streams on a
 //! thread), `publisher` (publishes by HTTP), `server` (what /proc tells of a local server), `run`
 //! (the phases).
@@ -10,6 +10,7 @@
 //! slowing the publisher (coordinated omission).
 
 pub mod answer;
+pub mod batch;
 pub mod check;
 pub mod payload;
 pub mod plan;
@@ -17,14 +18,16 @@ mod progress;
 mod publisher;
 pub mod report;
 mod run;
+pub mod scenario;
 mod server;
 mod shared;
 mod streams;
 mod tally;
 
-pub use plan::{Options, OptionsError, Plan, Rate, Scenario};
+pub use plan::{Options, OptionsError, Plan, Rate};
 pub use report::Report;
 pub use run::run;
+pub use scenario::Scenario;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

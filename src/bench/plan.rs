@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::payload;
+use super::Scenario;
+use super::payload::{self, Payload};
+use crate::auth::sign::{TokenRequest, sign};
+use crate::auth::{Algorithm, Keys, Rules, TokenError};
 
 /// Connections from one loopback source address: beyond some 4,000 the kernel searches long for a
 /// free port.
@@ -16,41 +19,10 @@ pub const CONNECTIONS_MAX: usize = 4_000_000;
 pub const DATA_BYTES_MAX: usize = 1 << 20;
 const CHANNELS_MAX: usize = 1_000_000;
 const PUBLISHERS_MAX: usize = 1_000;
+const LINES_MAX: usize = 100_000;
+/// Life of the streams' own tokens.
+const TOKEN_TTL_S: u64 = 7 * 86_400;
 const EVENTS_MAX: u64 = 1 << 40;
-
-/// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
-    /// How fast streams open.
-    Connect,
-    /// What open streams cost while nothing happens.
-    Idle,
-    /// Events to many streams at once.
-    Fanout,
-}
-
-impl Scenario {
-    /// Its name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Idle => "idle",
-            Self::Fanout => "fanout",
-        }
-    }
-
-    /// Events published when the command line does not say.
-    #[must_use]
-    pub fn events_default(self) -> u64 {
-        match self {
-            Self::Connect => 0,
-            // One event at the end proves that every stream is still there.
-            Self::Idle => 1,
-            Self::Fanout => 100,
-        }
-    }
-}
 
 /// When the next event is published.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,6 +51,19 @@ impl std::str::FromStr for Rate {
     }
 }
 
+impl Rate {
+    /// When event `index` is due after the start of publishing; `None` where the answers set the
+    /// pace.
+    #[must_use]
+    pub fn due(self, index: u64) -> Option<Duration> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 events")]
+            Self::PerSecond(rate) => Some(Duration::from_secs_f64(index as f64 / rate)),
+            Self::Max | Self::Wait => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Rate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -98,7 +83,8 @@ pub struct Options {
     pub url: String,
     /// Streams.
     pub connections: usize,
-    /// Channels the streams are spread over.
+    /// Channels the streams are spread over; in `mixed` those of one stream each, beside the
+    /// broadcast's.
     pub channels: usize,
     /// Connections that publish.
     pub publishers: usize,
@@ -106,8 +92,14 @@ pub struct Options {
     pub rate: Rate,
     /// Bytes of an event's data.
     pub data_bytes: usize,
-    /// Events in all; `None`: the scenario's own number.
-    pub events: Option<u64>,
+    /// Events of one publish request: 1 in the form of a plain body, more as NDJSON.
+    pub lines: usize,
+    /// Events in all; in `replay` and `storm` those to be replayed.
+    pub events: u64,
+    /// Streams that stop reading, percent.
+    pub stall_percent: u8,
+    /// Streams that break off, miss an event and come again, percent (`idle`; in `storm` all do).
+    pub reconnect_percent: u8,
     /// Longest time of publishing (of holding the streams in `idle`).
     pub duration: Duration,
     /// Rings, each on a thread of its own; `None`: as few as RLIMIT_NOFILE allows.
@@ -116,6 +108,8 @@ pub struct Options {
     pub token: Option<String>,
     /// Bearer token of the streams.
     pub subscribe_token: Option<String>,
+    /// Gives each stream a token of its own, with subject and tenant, signed by this secret.
+    pub identity_secret: Option<String>,
     /// Where to subscribe; `{channel}` stands for the channel's name.
     pub subscribe_path: String,
     /// Where to publish.
@@ -158,10 +152,16 @@ pub enum OptionsError {
     /// Waiting for all streams needs a single publisher.
     #[error("--publish-rate wait publishes one event at a time: take --publishers 1")]
     WaitingPublishers,
+    /// The single events of `mixed` are due at fixed moments.
+    #[error("--scenario mixed: --publish-rate is a number, the single events a second")]
+    MixedRate,
+    /// A secret that signs nothing.
+    #[error("--identity-secret: {0}")]
+    Identity(String),
 }
 
 /// A run, checked and resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan {
     /// The options it was made from.
     pub options: Options,
@@ -169,30 +169,29 @@ pub struct Plan {
     pub target: SocketAddr,
     /// The `Host` line's value.
     pub host: String,
-    /// Events at most.
+    /// Events at most (of `mixed`: its single ones).
     pub events: u64,
     /// Rings of streams.
     pub rings: usize,
     /// Marks the events of this run, so that others on the same channels are told apart.
     pub run: u32,
+    /// What signs the streams' own tokens, and when it does.
+    keys: Option<Keys>,
+    now_unix_s: u64,
 }
 
-impl Plan {
-    /// Checks the options; `slots_max` is what one ring may hold (RLIMIT_NOFILE), `run` any number
-    /// that other runs do not have.
-    ///
-    /// # Errors
-    /// The first option that cannot be followed.
-    pub fn new(options: Options, slots_max: usize, run: u32) -> Result<Self, OptionsError> {
-        let (host, target) = resolve(&options.url)?;
-        let events = options.events.unwrap_or(options.scenario.events_default());
+impl Options {
+    fn check(&self) -> Result<(), OptionsError> {
         let ranges = [
-            ("connections", options.connections as u64, 1, CONNECTIONS_MAX as u64),
-            ("channels", options.channels as u64, 1, CHANNELS_MAX as u64),
-            ("publishers", options.publishers as u64, 1, PUBLISHERS_MAX as u64),
-            ("data-bytes", options.data_bytes as u64, payload::MIN as u64, DATA_BYTES_MAX as u64),
-            ("events", events, 0, EVENTS_MAX),
-            ("rings", options.rings.unwrap_or(1) as u64, 1, 256),
+            ("connections", self.connections as u64, 0, CONNECTIONS_MAX as u64),
+            ("channels", self.channels as u64, 1, CHANNELS_MAX as u64),
+            ("publishers", self.publishers as u64, 1, PUBLISHERS_MAX as u64),
+            ("data-bytes", self.data_bytes as u64, payload::MIN as u64, DATA_BYTES_MAX as u64),
+            ("publish-lines", self.lines as u64, 1, LINES_MAX as u64),
+            ("events", self.events, 0, EVENTS_MAX),
+            ("subscribers-stall", self.stall_percent.into(), 0, 99),
+            ("reconnect", self.reconnect_percent.into(), 0, 100),
+            ("rings", self.rings.unwrap_or(1) as u64, 1, 256),
         ];
         for (flag, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
@@ -200,25 +199,58 @@ impl Plan {
             }
         }
         let paths =
-            [("subscribe-path", &options.subscribe_path), ("publish-path", &options.publish_path)];
+            [("subscribe-path", &self.subscribe_path), ("publish-path", &self.publish_path)];
         for (flag, path) in paths {
             let plain = path.bytes().all(|b| b.is_ascii_graphic());
             if !plain || !path.starts_with('/') || !path.contains("{channel}") {
                 return Err(OptionsError::Path(flag));
             }
         }
-        let tokens = [("token", &options.token), ("subscribe-token", &options.subscribe_token)];
+        let tokens = [("token", &self.token), ("subscribe-token", &self.subscribe_token)];
         for (flag, token) in tokens {
             if token.as_ref().is_some_and(|token| !token.bytes().all(|b| b.is_ascii_graphic())) {
                 return Err(OptionsError::Token(flag));
             }
         }
-        if options.rate == Rate::Wait && options.publishers > 1 {
+        if self.rate == Rate::Wait && self.publishers > 1 {
             return Err(OptionsError::WaitingPublishers);
         }
+        if self.scenario == Scenario::Mixed && self.rate.due(0).is_none() {
+            return Err(OptionsError::MixedRate);
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Checks the options; `slots_max` is what one ring may hold (RLIMIT_NOFILE), `run` any number
+    /// that other runs do not have, `now_unix_s` the time of signing tokens.
+    ///
+    /// # Errors
+    /// The first option that cannot be followed.
+    pub fn new(
+        mut options: Options,
+        slots_max: usize,
+        run: u32,
+        now_unix_s: u64,
+    ) -> Result<Self, OptionsError> {
+        let (host, target) = resolve(&options.url)?;
+        options.check()?;
+        if options.scenario == Scenario::Mixed {
+            options.channels += 1;
+        }
+        let secret = options.identity_secret.as_deref();
+        let keys = secret.map(|secret| Keys::single(secret.as_bytes())).transpose();
+        let keys = keys.map_err(|error| OptionsError::Identity(error.to_string()))?;
         let needed = options.connections.div_ceil(slots_max.max(1));
         let rings = options.rings.unwrap_or(1).max(needed).min(options.connections);
-        Ok(Self { options, target, host, events, rings, run })
+        // The single streams have a ring to themselves: they are not to wait in one queue with the
+        // broadcasts on the reading side.
+        let rings = rings + usize::from(options.scenario == Scenario::Mixed);
+        let events = options.events;
+        let plan = Self { options, target, host, events, rings, run, keys, now_unix_s };
+        plan.own_token(0).map_err(|error| OptionsError::Identity(error.to_string()))?;
+        Ok(plan)
     }
 
     /// Events go round over so many units: a channel, or a publisher's share of one where there
@@ -240,29 +272,53 @@ impl Plan {
         usize::try_from(number % self.units()).unwrap_or(usize::MAX)
     }
 
-    /// ... of this channel ...
+    /// ... of this channel.
     #[must_use]
     pub fn channel_of_unit(&self, unit: usize) -> usize {
         unit % self.options.channels
     }
 
-    /// ... and is published by this publisher.
-    #[must_use]
-    pub fn publisher_of_unit(&self, unit: usize) -> usize {
-        unit % self.options.publishers
-    }
-
-    /// The channel of a stream.
+    /// The channel of a stream. In `mixed` each channel but the first has one, and those are the
+    /// last.
     #[must_use]
     pub fn channel_of_stream(&self, stream: usize) -> usize {
-        stream % self.options.channels
+        let (channels, streams) = (self.options.channels, self.options.connections);
+        if self.options.scenario == Scenario::Mixed {
+            return (stream + channels).saturating_sub(streams).min(channels - 1);
+        }
+        stream % channels
+    }
+
+    /// Its events go to a single stream while others get broadcasts.
+    #[must_use]
+    pub fn is_single(&self, channel: usize) -> bool {
+        self.options.scenario == Scenario::Mixed && channel > 0
+    }
+
+    /// The stream is one of those that stop reading.
+    #[must_use]
+    pub fn stalls(&self, stream: usize) -> bool {
+        stream % 100 < usize::from(self.options.stall_percent)
+    }
+
+    /// The stream is one of those that break off and come again.
+    #[must_use]
+    pub fn reconnects(&self, stream: usize) -> bool {
+        stream % 100 < usize::from(self.options.reconnect_percent)
     }
 
     /// The streams of a ring: a range of stream numbers.
     #[must_use]
     pub fn streams_of_ring(&self, ring: usize) -> std::ops::Range<usize> {
-        let all = self.options.connections;
-        all * ring / self.rings..all * (ring + 1) / self.rings
+        let (mut all, mut rings) = (self.options.connections, self.rings);
+        if self.options.scenario == Scenario::Mixed {
+            let singles = self.options.channels - 1;
+            (all, rings) = (all.saturating_sub(singles), rings - 1);
+            if ring == rings {
+                return all..self.options.connections;
+            }
+        }
+        all * ring / rings..all * (ring + 1) / rings
     }
 
     /// The address a stream comes from: many where the target is loopback, where each gives only
@@ -278,44 +334,91 @@ impl Plan {
         Some(IpAddr::V4(Ipv4Addr::new(127, 1, high.unwrap_or(0), low.unwrap_or(1))))
     }
 
-    /// A channel's name.
+    /// A channel's name. A replay has channels of its own: what others have published there would
+    /// be replayed too.
     #[must_use]
-    pub fn channel_name(channel: usize) -> String {
-        format!("bench-{channel}")
+    pub fn channel_name(&self, channel: usize) -> String {
+        match self.options.scenario {
+            Scenario::Replay => format!("bench-{:08x}-{channel}", self.run),
+            _ => format!("bench-{channel}"),
+        }
     }
 
-    /// The request that opens a stream of a channel.
-    #[must_use]
-    pub fn subscribe_request(&self, channel: usize) -> Vec<u8> {
-        let path = self.options.subscribe_path.replace("{channel}", &Self::channel_name(channel));
-        let token = token_line(self.options.subscribe_token.as_deref());
+    /// Appends the request that opens a stream, or opens it again behind `last_id`.
+    pub fn subscribe_request(&self, stream: usize, last_id: &[u8], out: &mut Vec<u8>) {
+        let name = self.channel_name(self.channel_of_stream(stream));
+        let mut path = self.options.subscribe_path.replace("{channel}", &name);
+        if self.options.scenario == Scenario::Replay {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str("since=earliest");
+        }
+        let own = self.own_token(stream).ok().flatten();
+        let token = token_line(own.as_deref().or(self.options.subscribe_token.as_deref()));
         let host = &self.host;
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n{token}\r\n")
-            .into_bytes()
+        let lines = [
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n"),
+            token,
+        ];
+        lines.iter().for_each(|line| out.extend_from_slice(line.as_bytes()));
+        if !last_id.is_empty() {
+            out.extend_from_slice(b"Last-Event-ID: ");
+            out.extend_from_slice(last_id);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
-    /// The head of a publish to a channel, up to its empty line.
-    #[must_use]
-    pub fn publish_head(&self, channel: usize) -> Vec<u8> {
-        let path = self.options.publish_path.replace("{channel}", &Self::channel_name(channel));
+    /// The token of a stream, where each has its own: a subject of its own, a tenant of a hundred.
+    fn own_token(&self, stream: usize) -> Result<Option<String>, TokenError> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        let request = TokenRequest {
+            sub: Some(format!("bench-user-{stream}")),
+            tenant: Some(format!("bench-tenant-{}", stream % 100)),
+            ttl_s: Some(TOKEN_TTL_S),
+            ..TokenRequest::default()
+        };
+        let claims = request.claims(&Rules::default(), self.now_unix_s)?;
+        sign(&claims, keys, Algorithm::Hs256).map(Some)
+    }
+
+    /// Appends a publish of these events, all of one channel: one as a plain body, several as a
+    /// command on each line.
+    pub fn publish_request(&self, payloads: &[(usize, Payload)], out: &mut Vec<u8>) {
         let token = token_line(self.options.token.as_deref());
         let (host, bytes) = (&self.host, self.options.data_bytes);
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{token}Content-Type: text/plain\r\n\
-             Content-Length: {bytes}\r\n\r\n"
-        )
-        .into_bytes()
+        if self.options.lines == 1 {
+            let Some((channel, payload)) = payloads.first() else { return };
+            let path = self.options.publish_path.replace("{channel}", &self.channel_name(*channel));
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: {host}\r\n{token}Content-Type: text/plain\r\n\
+                 Content-Length: {bytes}\r\n\r\n"
+            );
+            out.extend_from_slice(head.as_bytes());
+            return payload::write(out, self.run, *payload, bytes);
+        }
+        let mut body = Vec::with_capacity(payloads.len() * (bytes + 64));
+        for (channel, payload) in payloads {
+            let name = self.channel_name(*channel);
+            for part in ["{\"channel\":\"", &name, "\",\"data\":\""] {
+                body.extend_from_slice(part.as_bytes());
+            }
+            payload::write(&mut body, self.run, *payload, bytes);
+            body.extend_from_slice(b"\"}\n");
+        }
+        let head = format!(
+            "POST /publish HTTP/1.1\r\nHost: {host}\r\n{token}\
+             Content-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(&body);
     }
 
-    /// When event `number` is due after the start of publishing; `None` where the answers set the
+    /// When event `index` is due after the start of publishing; `None` where the answers set the
     /// pace.
     #[must_use]
-    pub fn due(&self, number: u64) -> Option<Duration> {
-        match self.options.rate {
-            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 events")]
-            Rate::PerSecond(rate) => Some(Duration::from_secs_f64(number as f64 / rate)),
-            Rate::Max | Rate::Wait => None,
-        }
+    pub fn due(&self, index: u64) -> Option<Duration> {
+        self.options.rate.due(index)
     }
 }
 
@@ -368,4 +471,4 @@ pub fn parse_duration(text: &str, unit: Duration) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

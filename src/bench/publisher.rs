@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::answer::Decoder;
-use super::payload::{self, Payload};
+use super::batch::Batch;
+use super::payload::Payload;
 use super::shared::Shared;
 use super::tally::Times;
 use super::{BenchError, Plan, Rate};
@@ -23,6 +26,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const FAILURES_MAX: u32 = 50;
 /// A sleep may end so much late by itself: that much is no fault of the server's.
 const TIMER_SLACK_NS: u64 = 1_000_000;
+/// The answer to many lines tells how many failed.
+const SOME_FAILED: &str = "\"errors\":[{";
 /// Bytes of a refusal's body that are shown.
 const REASON_BYTES: usize = 200;
 
@@ -50,9 +55,9 @@ struct Line {
     sock: Option<ClientSock>,
     ready: bool,
     decoder: Decoder,
-    /// The number to be looked at next; its own numbers only are published.
+    /// The batch's event to be looked at next; only its own are published.
     next: u64,
-    /// Numbers that are due.
+    /// Events that are due.
     due: VecDeque<u64>,
     flight: Option<Flight>,
     /// The request; where its last send began, and where the next begins.
@@ -65,9 +70,10 @@ struct Line {
     pause_until: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Flight {
-    number: u64,
+    /// Events of the run, by number.
+    numbers: SmallVec<[u64; 1]>,
     time_ns: u64,
     since: Instant,
     /// Streams that should read it.
@@ -76,12 +82,13 @@ struct Flight {
 
 struct Publisher {
     plan: Arc<Plan>,
+    batch: Batch,
     shared: Arc<Shared>,
     ring: ClientRing,
     lines: Vec<Line>,
     begun: Instant,
     begun_ns: u64,
-    /// With a rate: the first number not yet due.
+    /// With a rate: the first event not yet due.
     undue: u64,
     /// All reads up to here are waited for, with `wait`.
     awaited: u64,
@@ -91,14 +98,19 @@ struct Publisher {
 }
 
 /// Publishes until all events are out, the time is over, or nothing works.
-pub(super) fn run(plan: &Arc<Plan>, shared: &Arc<Shared>) -> Result<Outcome, BenchError> {
-    let publishers = plan.options.publishers;
+pub(super) fn run(
+    plan: &Arc<Plan>,
+    shared: &Arc<Shared>,
+    batch: Batch,
+) -> Result<Outcome, BenchError> {
+    let publishers = batch.publishers;
     let slots = u32::try_from(publishers).unwrap_or(u32::MAX);
     let settings = ClientSettings { slots, submissions: 256, buffers: 256, ..Default::default() };
-    let _ = shared.publisher.set(thread::current());
+    shared.publisher_is(thread::current());
     let units = usize::try_from(plan.units()).unwrap_or(usize::MAX);
     let mut publisher = Publisher {
         plan: Arc::clone(plan),
+        batch,
         shared: Arc::clone(shared),
         ring: ClientRing::new(&settings)?,
         lines: (0..publishers).map(|_| Line::default()).collect(),
@@ -126,6 +138,22 @@ pub(super) fn run(plan: &Arc<Plan>, shared: &Arc<Shared>) -> Result<Outcome, Ben
     publisher.outcome.time = publisher.last_answer.duration_since(publisher.begun);
     publisher.outcome.failed.sort_unstable();
     Ok(publisher.outcome)
+}
+
+impl Outcome {
+    /// Adds what was published after or beside it.
+    pub(super) fn add(&mut self, other: Self) {
+        for (all, tried) in self.tried.iter_mut().zip(&other.tried) {
+            *all = (*all).max(*tried);
+        }
+        self.failed.extend(other.failed);
+        self.failed.sort_unstable();
+        self.accepted += other.accepted;
+        self.time += other.time;
+        self.answers.add(&other.answers);
+        self.error = self.error.take().or(other.error);
+        self.stopped = self.stopped.take().or(other.stopped);
+    }
 }
 
 impl Publisher {
@@ -165,7 +193,7 @@ impl Publisher {
         self.ring.drain();
         self.take_events();
         self.time_out();
-        if self.plan.options.rate == Rate::Wait {
+        if self.batch.rate == Rate::Wait {
             self.wait_for_readers();
         }
         true
@@ -177,18 +205,18 @@ impl Publisher {
 
     /// Events are left to be published.
     fn has_more(&self) -> bool {
-        match self.plan.options.rate {
+        match self.batch.rate {
             Rate::PerSecond(_) => {
-                self.undue < self.plan.events || self.lines.iter().any(|l| !l.due.is_empty())
+                self.undue < self.batch.len() || self.lines.iter().any(|l| !l.due.is_empty())
             }
             Rate::Max | Rate::Wait => (0..self.lines.len()).any(|line| self.peek(line).is_some()),
         }
     }
 
-    /// The next number of a line where the answers set the pace.
+    /// The next event of a line where the answers set the pace.
     fn peek(&self, line: usize) -> Option<u64> {
-        let mut numbers = self.lines[line].next..self.plan.events;
-        numbers.find(|n| self.plan.publisher_of_unit(self.plan.unit(*n)) == line)
+        let mut events = self.lines[line].next..self.batch.len();
+        events.find(|index| self.batch.publisher(*index) == line)
     }
 
     fn open_lines(&mut self) {
@@ -201,14 +229,13 @@ impl Publisher {
         }
     }
 
-    /// With a rate: hands the numbers whose time has come to their lines.
+    /// With a rate: hands the events whose time has come to their lines.
     fn fall_due(&mut self) {
         let passed = self.begun.elapsed();
-        while self.undue < self.plan.events
-            && self.plan.due(self.undue).is_some_and(|due| due <= passed)
+        while self.undue < self.batch.len()
+            && self.batch.due(self.undue).is_some_and(|due| due <= passed)
         {
-            let line = self.plan.publisher_of_unit(self.plan.unit(self.undue));
-            self.lines[line].due.push_back(self.undue);
+            self.lines[self.batch.publisher(self.undue)].due.push_back(self.undue);
             self.undue += 1;
         }
     }
@@ -216,7 +243,7 @@ impl Publisher {
     /// Starts a request on every line that is free and has something to say.
     fn publish(&mut self) {
         let now = Instant::now();
-        let mut batch = Vec::new();
+        let mut started = Vec::new();
         for at in 0..self.lines.len() {
             let line = &self.lines[at];
             if !line.ready
@@ -225,15 +252,28 @@ impl Publisher {
             {
                 continue;
             }
-            let number = match self.plan.options.rate {
-                Rate::PerSecond(_) => self.lines[at].due.pop_front(),
-                Rate::Max | Rate::Wait => self.peek(at),
-            };
-            let Some(number) = number else { continue };
-            self.start(at, number, now);
-            batch.push(at);
+            let mut events = SmallVec::<[u64; 1]>::new();
+            while events.len() < self.batch.lines
+                && let Some(index) = self.take_event(at)
+            {
+                events.push(index);
+            }
+            if !events.is_empty() {
+                self.start(at, &events, now);
+                started.push(at);
+            }
         }
-        self.send(&batch);
+        self.send(&started);
+    }
+
+    /// The next event of a line, if it may leave now.
+    fn take_event(&mut self, at: usize) -> Option<u64> {
+        let index = match self.batch.rate {
+            Rate::PerSecond(_) => self.lines[at].due.pop_front(),
+            Rate::Max | Rate::Wait => self.peek(at),
+        }?;
+        self.lines[at].next = index + 1;
+        Some(index)
     }
 
     /// Sends what is left of the requests of these lines.
@@ -256,39 +296,41 @@ impl Publisher {
         }
     }
 
-    fn start(&mut self, at: usize, number: u64, now: Instant) {
+    fn start(&mut self, at: usize, events: &[u64], now: Instant) {
         let plan = &self.plan;
-        let unit = plan.unit(number);
-        let channel = plan.channel_of_unit(unit);
         let now_ns = self.shared.now_ns();
-        let time_ns = match plan.due(number) {
-            Some(due) => {
-                let due_ns = self.begun_ns + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
-                if now_ns.saturating_sub(due_ns) > TIMER_SLACK_NS { due_ns } else { now_ns }
-            }
-            None => now_ns,
-        };
-        let readers = u64::from(self.shared.listeners[channel].load(Acquire));
+        let (mut payloads, mut readers) = (SmallVec::<[(usize, Payload); 1]>::new(), 0);
+        for index in events {
+            let time_ns = match self.batch.due(*index) {
+                Some(due) => {
+                    let due_ns = self.begun_ns + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+                    if now_ns.saturating_sub(due_ns) > TIMER_SLACK_NS { due_ns } else { now_ns }
+                }
+                None => now_ns,
+            };
+            let number = self.batch.number(*index);
+            let unit = plan.unit(number);
+            let channel = plan.channel_of_unit(unit);
+            let tried = &mut self.outcome.tried[unit];
+            *tried = (*tried).max(number / plan.units() + 1);
+            readers += u64::from(self.shared.listeners[channel].load(Acquire));
+            payloads.push((channel, Payload { number, time_ns }));
+        }
+        let time_ns = payloads.first().map_or(now_ns, |(_, first)| first.time_ns);
+        let numbers = payloads.iter().map(|(_, payload)| payload.number).collect();
         let line = &mut self.lines[at];
-        line.next = number + 1;
-        line.flight = Some(Flight { number, time_ns, since: now, readers });
-        line.request = plan.publish_head(channel);
-        payload::write(
-            &mut line.request,
-            plan.run,
-            Payload { number, time_ns },
-            plan.options.data_bytes,
-        );
+        line.flight = Some(Flight { numbers, time_ns, since: now, readers });
+        line.request.clear();
+        plan.publish_request(&payloads, &mut line.request);
         line.sent = 0;
         line.decoder.restart();
         line.reason.clear();
-        self.outcome.tried[unit] = self.outcome.tried[unit].max(number / plan.units() + 1);
         self.awaited += readers;
         self.shared.awaited.store(self.awaited, Release);
     }
 
     fn sleep_time(&self) -> Duration {
-        let due = self.plan.due(self.undue).filter(|_| self.undue < self.plan.events);
+        let due = self.batch.due(self.undue).filter(|_| self.undue < self.batch.len());
         let until_due = due.map_or(PATIENCE, |due| due.saturating_sub(self.begun.elapsed()));
         let torn = self.lines.iter().any(|line| line.torn);
         until_due.min(if torn { Duration::from_millis(1) } else { PATIENCE })
@@ -347,15 +389,17 @@ impl Publisher {
         let reason = String::from_utf8_lossy(&line.reason).trim().to_owned();
         let Some(flight) = line.flight.take() else { return };
         self.last_answer = Instant::now();
-        if (200..300).contains(&status) {
+        let whole = self.batch.lines == 1 || !reason.contains(SOME_FAILED);
+        if (200..300).contains(&status) && whole {
             let time_ns = self.shared.now_ns().saturating_sub(flight.time_ns);
             self.outcome.answers.record_ns(time_ns);
-            self.outcome.accepted += 1;
-            self.shared.published.fetch_add(1, AcqRel);
+            let count = flight.numbers.len() as u64;
+            self.outcome.accepted += count;
+            self.shared.published.fetch_add(count, AcqRel);
             self.failures = 0;
         } else {
             self.say(format!("publish refused with status {status}: {reason}"));
-            self.fail(at, flight);
+            self.fail(at, &flight);
             if matches!(status, 400..=407) {
                 self.stop("publishes were refused");
             }
@@ -365,8 +409,8 @@ impl Publisher {
         }
     }
 
-    fn fail(&mut self, at: usize, flight: Flight) {
-        self.outcome.failed.push(flight.number);
+    fn fail(&mut self, at: usize, flight: &Flight) {
+        self.outcome.failed.extend_from_slice(&flight.numbers);
         self.awaited -= flight.readers;
         self.lines[at].pause_until = Some(Instant::now() + RETRY_PAUSE);
         self.failures += 1;
@@ -408,14 +452,14 @@ impl Publisher {
         line.request.clear();
         (line.from, line.sent, line.torn) = (0, 0, false);
         if let Some(flight) = line.flight.take() {
-            self.fail(at, flight);
+            self.fail(at, &flight);
         }
     }
 
     fn time_out(&mut self) {
         for at in 0..self.lines.len() {
-            let late = |flight: Flight| flight.since.elapsed() >= ANSWER_TIMEOUT;
-            if self.lines[at].flight.is_some_and(late) {
+            let late = |flight: &Flight| flight.since.elapsed() >= ANSWER_TIMEOUT;
+            if self.lines[at].flight.as_ref().is_some_and(late) {
                 self.say(format!("a publish was not answered in {ANSWER_TIMEOUT:?}"));
                 self.drop_line(at);
             }

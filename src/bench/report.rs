@@ -78,6 +78,8 @@ pub struct Deliveries {
     pub received: u64,
     /// Expected but not read.
     pub lost: u64,
+    /// Not read by streams that had stopped reading and were told of the gap.
+    pub skipped: u64,
     /// Read again.
     pub duplicates: u64,
     /// Read after a later one.
@@ -96,8 +98,43 @@ pub struct Deliveries {
     pub seconds: f64,
     /// Received per second.
     pub per_second: f64,
-    /// From publish call to read.
+    /// From publish call to read; in `mixed` of the broadcasts.
     pub latency: Option<Spread>,
+    /// The same of the single events of `mixed`.
+    pub single_latency: Option<Spread>,
+}
+
+/// Streams that came again.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Reconnects {
+    /// How many.
+    pub streams: u64,
+    /// Events each had missed.
+    pub missed_each: u64,
+    /// Until all were open and had read what they missed (in `idle` with the time of breaking
+    /// off).
+    pub seconds: f64,
+    /// The same with nothing missed.
+    pub plain_seconds: Option<f64>,
+    /// One to the other.
+    pub ratio: Option<f64>,
+}
+
+/// What streams that stop reading cost the others.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Stall {
+    /// Streams that stopped.
+    pub stalled: u64,
+    /// Streams that did not.
+    pub reading: u64,
+    /// Deliveries a second to these, before.
+    pub per_second_before: f64,
+    /// The same while the others did not read.
+    pub per_second: f64,
+    /// One to the other.
+    pub ratio: Option<f64>,
+    /// What the server's resident memory grew by meanwhile.
+    pub rss_growth_bytes: Option<u64>,
 }
 
 impl Deliveries {
@@ -138,6 +175,8 @@ pub struct Server {
     pub waited_delivering_s: f64,
     /// Processor time per event read, microseconds.
     pub cpu_us_per_delivery: Option<f64>,
+    /// The same per event published.
+    pub cpu_us_per_publish: Option<f64>,
     /// Processor time per stream opened, microseconds.
     pub cpu_us_per_connect: Option<f64>,
     /// Resident memory before the first stream.
@@ -202,6 +241,10 @@ pub struct Report {
     pub publishes: Publishes,
     /// What the streams have read.
     pub deliveries: Deliveries,
+    /// Streams that came again.
+    pub reconnects: Option<Reconnects>,
+    /// Streams that stopped reading.
+    pub stall: Option<Stall>,
     /// The server's process, if it is local and ours to look at.
     pub server: Option<Server>,
     /// This program.
@@ -250,6 +293,20 @@ impl Display for Report {
         if self.publishes.wanted > 0 {
             self.write_publishes(f)?;
             self.write_deliveries(f)?;
+        }
+        if let Some(Reconnects { streams, missed_each, seconds, plain_seconds, .. }) =
+            &self.reconnects
+        {
+            write!(f, "reconnects    {streams}, {missed_each} missed each, {seconds:.2} s")?;
+            let plain = plain_seconds.map(|plain| format!("; {plain:.2} s with nothing missed"));
+            writeln!(f, "{}", plain.unwrap_or_default())?;
+        }
+        if let Some(Stall { stalled, reading, per_second_before, per_second, .. }) = &self.stall {
+            writeln!(
+                f,
+                "stall         {stalled} stopped; {per_second:.0}/s to the other {reading}, \
+                 {per_second_before:.0}/s before"
+            )?;
         }
         if let Some(server) = &self.server {
             write_server(f, server)?;
@@ -319,8 +376,14 @@ impl Report {
             "  faults      lost {}  duplicate {}  out of order {}  ids {}  corrupt {}  gaps {}  byes {}",
             d.lost, d.duplicates, d.out_of_order, d.ids_not_rising, d.corrupt, d.gaps, d.byes
         )?;
+        if d.skipped > 0 {
+            writeln!(f, "  skipped     {} by streams that had stopped and were told", d.skipped)?;
+        }
         if let Some(latency) = &d.latency {
             writeln!(f, "  to read     {latency}")?;
+        }
+        if let Some(latency) = &d.single_latency {
+            writeln!(f, "  single      {latency}")?;
         }
         Ok(())
     }

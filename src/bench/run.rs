@@ -1,17 +1,19 @@
 //! The phases of a run: open, hold, publish, drain, close, report.
 
 mod fill;
+mod scenarios;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::progress::Progress;
 use super::report::{self, Report};
 use super::server::{Cpu, CpuSample, Process};
 use super::shared::Shared;
-use super::{BenchError, Options, Plan, Scenario, publisher, streams};
+use super::{BenchError, Options, Plan, publisher, streams};
 use crate::driver::sys;
 
 /// Opening ends when nothing opens for so long.
@@ -42,6 +44,8 @@ struct Used {
     elapsed_s: f64,
     /// Until the last read, which may be earlier.
     reading_s: f64,
+    /// Events read meanwhile.
+    arrived: u64,
 }
 
 struct Bench {
@@ -51,7 +55,22 @@ struct Bench {
     rings: Vec<JoinHandle<Result<streams::Outcome, BenchError>>>,
     cores: usize,
     opening_s: f64,
+    /// All that was published so far.
+    published: Option<publisher::Outcome>,
+    /// Reads of it that are due, of the streams that read.
+    expected: u64,
     report: Report,
+}
+
+/// What the phases have measured of the server and of this program.
+#[derive(Debug, Default)]
+struct Phases {
+    /// With so many streams open.
+    rss_half: Option<(u64, u64)>,
+    rss_full: Option<u64>,
+    opened: Used,
+    held: Used,
+    delivered: Used,
 }
 
 /// Runs the load and reports.
@@ -62,7 +81,8 @@ pub fn run(options: Options) -> Result<Report, BenchError> {
     sys::raise_descriptor_limit();
     let run_number = u32::try_from(sys::unix_ms() & 0xffff_ffff).unwrap_or_default();
     let mark = run_number.rotate_left(7) ^ std::process::id();
-    let plan = Arc::new(Plan::new(options, sys::descriptor_limit(), mark)?);
+    let (slots_max, now_s) = (sys::descriptor_limit(), sys::unix_ms() / 1_000);
+    let plan = Arc::new(Plan::new(options, slots_max, mark, now_s)?);
     let shared = Arc::new(Shared::new(plan.options.channels));
     let server = match plan.options.server_pid {
         Some(pid) => Some(Process(pid)),
@@ -77,8 +97,17 @@ pub fn run(options: Options) -> Result<Report, BenchError> {
         channels: plan.options.channels,
         ..Report::default()
     };
-    let mut bench =
-        Bench { plan, shared, server, rings: Vec::new(), cores, opening_s: 0.0, report };
+    let mut bench = Bench {
+        plan,
+        shared,
+        server,
+        rings: Vec::new(),
+        cores,
+        opening_s: 0.0,
+        published: None,
+        expected: 0,
+        report,
+    };
     let outcome = bench.go();
     if outcome.is_err() {
         bench.shared.over.store(true, Release);
@@ -92,44 +121,31 @@ impl Bench {
         let rss_before = self.rss();
         let begin = self.sample();
         self.start_rings()?;
-        let idle = self.plan.options.scenario == Scenario::Idle;
-        let mut rss_half = None;
-        if idle {
-            self.open(50)?;
-            thread::sleep(SETTLE_IDLE);
-            rss_half = self.rss().map(|rss| (rss, self.shared.opened.load(Acquire)));
-        }
-        self.open(100)?;
-        let opened = self.used_since(&begin);
-        thread::sleep(if idle { SETTLE_IDLE } else { SETTLE });
-        let rss_full = self.rss();
-        let held = if idle { self.hold() } else { Used::default() };
-
-        let (published, delivering) = self.publish()?;
+        let phases = self.scenario(&begin)?;
         let rss_end = self.rss();
         let whole = self.used_since(&begin);
         self.shared.over.store(true, Release);
         let rings = self.join()?;
-        self.fill(&rings, published, delivering.reading_s);
+        self.fill(&rings, phases.delivered.reading_s);
         if let Some(server) = self.server {
             let mut about = report::Server {
                 pid: server.0,
                 name: server.name().unwrap_or_default(),
                 rss_before_bytes: rss_before.unwrap_or(0),
-                rss_half_bytes: rss_half.map(|(rss, _)| rss),
-                rss_full_bytes: rss_full.unwrap_or(0),
+                rss_half_bytes: phases.rss_half.map(|(rss, _)| rss),
+                rss_full_bytes: phases.rss_full.unwrap_or(0),
                 rss_end_bytes: rss_end.unwrap_or(0),
-                cpu_connecting_s: opened.server.used.as_secs_f64(),
-                cpu_holding_s: held.server.used.as_secs_f64(),
-                cpu_delivering_s: delivering.server.used.as_secs_f64(),
-                waited_delivering_s: delivering.server.waited.as_secs_f64(),
+                cpu_connecting_s: phases.opened.server.used.as_secs_f64(),
+                cpu_holding_s: phases.held.server.used.as_secs_f64(),
+                cpu_delivering_s: phases.delivered.server.used.as_secs_f64(),
+                waited_delivering_s: phases.delivered.server.waited.as_secs_f64(),
                 ..report::Server::default()
             };
-            self.fill_server(&mut about, rss_half);
+            self.fill_server(&mut about, phases.rss_half, phases.delivered.arrived);
             self.report.server = Some(about);
         }
-        let delivers = self.plan.options.scenario == Scenario::Fanout;
-        self.fill_client(if delivers { delivering } else { whole });
+        let delivers = phases.delivered.elapsed_s > 0.0 && phases.rss_half.is_none();
+        self.fill_client(if delivers { phases.delivered } else { whole });
         self.judge(&rings);
         Ok(())
     }
@@ -207,44 +223,77 @@ impl Bench {
         self.used_since(&begin)
     }
 
-    /// Publishes, then waits until all is read or nothing comes any more.
-    fn publish(&mut self) -> Result<(Option<publisher::Outcome>, Used), BenchError> {
-        if self.plan.events == 0 {
-            return Ok((None, Used::default()));
+    /// Publishes these batches side by side.
+    fn publish(&mut self, batches: Vec<Batch>) -> Result<(), BenchError> {
+        let wanted = batches.iter().map(Batch::len).sum();
+        let before = self.shared.published.load(Acquire);
+        let progress = Progress::new("publishing", wanted);
+        let mut publishers = Vec::new();
+        for batch in batches {
+            let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
+            let thread = thread::Builder::new().name("publisher".to_owned());
+            let thread = thread.spawn(move || publisher::run(&plan, &shared, batch));
+            publishers.push(thread.map_err(BenchError::Thread)?);
         }
-        let begin = self.sample();
-        let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
-        let thread = thread::Builder::new().name("publisher".to_owned());
-        let publisher =
-            thread.spawn(move || publisher::run(&plan, &shared)).map_err(BenchError::Thread)?;
-        let progress = Progress::new("publishing", self.plan.events);
-        while !publisher.is_finished() {
-            progress.set(self.shared.published.load(Acquire));
+        while !publishers.iter().all(JoinHandle::is_finished) {
+            progress.set(self.shared.published.load(Acquire) - before);
             thread::sleep(Progress::LOOK);
         }
         drop(progress);
-        let outcome = publisher.join().map_err(|_| BenchError::Lost)??;
-        if outcome.accepted == 0 {
+        let mut all: Option<publisher::Outcome> = None;
+        for publisher in publishers {
+            let outcome = publisher.join().map_err(|_| BenchError::Lost)??;
+            match &mut all {
+                // Side by side: as long as the longest.
+                Some(all) => {
+                    let time = all.time.max(outcome.time);
+                    all.add(outcome);
+                    all.time = time;
+                }
+                None => all = Some(outcome),
+            }
+        }
+        let Some(outcome) = all else { return Ok(()) };
+        if outcome.accepted == 0 && wanted > 0 {
             let stopped = outcome.stopped.unwrap_or("nothing was answered").to_owned();
             return Err(BenchError::NoPublish(outcome.error.unwrap_or(stopped)));
         }
-        let last_read_ns = self.drain(&outcome);
-        let mut used = self.used_since(&begin);
-        let begun_ns = begin.at_ns;
-        used.reading_s = seconds_between(begun_ns, last_read_ns);
-        Ok((Some(outcome), used))
+        self.expected += self.readers_of(&outcome);
+        match &mut self.published {
+            Some(published) => published.add(outcome),
+            None => self.published = Some(outcome),
+        }
+        Ok(())
     }
 
-    /// Waits for the reads of all accepted events; when the last came, ns since the start.
-    fn drain(&self, outcome: &publisher::Outcome) -> u64 {
+    /// Reads that are due of what was just published.
+    fn readers_of(&self, outcome: &publisher::Outcome) -> u64 {
         let listeners = |unit: usize| {
             let channel = self.plan.channel_of_unit(unit);
             u64::from(self.shared.listeners[channel].load(Acquire))
         };
+        let before = |unit: usize| self.published.as_ref().map_or(0, |all| all.tried[unit]);
         let tried = outcome.tried.iter().enumerate();
-        let all: u64 = tried.map(|(unit, tried)| tried * listeners(unit)).sum();
-        let units = outcome.failed.iter().map(|number| self.plan.unit(*number));
-        let expected = all.saturating_sub(units.map(listeners).sum());
+        let new = tried.map(|(unit, tried)| (unit, tried.saturating_sub(before(unit))));
+        let all: u64 = new.map(|(unit, new)| new * listeners(unit)).sum();
+        let failed = outcome.failed.iter().map(|number| self.plan.unit(*number));
+        all.saturating_sub(failed.map(listeners).sum())
+    }
+
+    /// Publishes, then waits until all is read or nothing comes any more.
+    fn deliver(&mut self, batches: Vec<Batch>) -> Result<Used, BenchError> {
+        if batches.iter().all(Batch::is_empty) {
+            return Ok(Used::default());
+        }
+        let (begin, before) = (self.sample(), self.shared.arrived.load(Acquire));
+        self.publish(batches)?;
+        Ok(self.drain(&begin, before))
+    }
+
+    /// Waits for the reads that are due; what was used since `begin`, with the reads since
+    /// `before`.
+    fn drain(&self, begin: &Sample, before: u64) -> Used {
+        let expected = self.expected;
         let progress = Progress::new("reading", expected);
         let end = Instant::now() + DRAIN_TIMEOUT;
         let (mut last, mut last_at) = (u64::MAX, Instant::now());
@@ -257,10 +306,14 @@ impl Bench {
             }
             let quiet = last_at.elapsed() >= DRAIN_PATIENCE;
             if arrived >= expected || quiet || Instant::now() >= end {
-                return last_ns;
+                break;
             }
             thread::sleep(Duration::from_millis(1));
         }
+        let mut used = self.used_since(begin);
+        used.reading_s = seconds_between(begin.at_ns, last_ns);
+        used.arrived = last.saturating_sub(before);
+        used
     }
 
     fn join(&mut self) -> Result<Vec<streams::Outcome>, BenchError> {
@@ -291,6 +344,7 @@ impl Bench {
             client: since(&now.client, &before.client),
             elapsed_s: seconds_between(before.at_ns, now.at_ns),
             reading_s: 0.0,
+            arrived: 0,
         }
     }
 }

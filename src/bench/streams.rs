@@ -1,5 +1,8 @@
 //! One ring of streams on a thread of its own: open, read, check, close.
 
+mod orders;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::{Duration, Instant};
@@ -27,6 +30,8 @@ enum Stage {
     /// Connecting, or waiting for the answer's head.
     Opening,
     Open,
+    /// Broken off, to come again.
+    Away,
     /// Ended or failed; read no more.
     Over,
 }
@@ -35,22 +40,37 @@ enum Stage {
 #[derive(Debug)]
 struct Stream {
     number: usize,
+    /// Its slot, while it has one.
+    sock: ClientSock,
     stage: Stage,
     /// It was open once: what it misses is lost.
     counts: bool,
+    /// It has stopped reading for a time.
+    stalled: bool,
     begun_ns: u64,
     decoder: Decoder,
     checker: Checker,
 }
 
+/// A stream at the end.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) channel: usize,
+    /// It had stopped reading for a time.
+    pub(super) stalled: bool,
+    pub(super) checker: Checker,
+}
+
 /// What a ring of streams has seen.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Channel and checker of each stream that was opened.
-    pub(super) checkers: Vec<(usize, Checker)>,
+    /// Each stream that was opened.
+    pub(super) records: Vec<Record>,
     pub(super) findings: Findings,
-    /// From publish call to read.
+    /// From publish call to read; in `mixed` of the broadcasts.
     pub(super) latency: Times,
+    /// The same of the single events of `mixed`.
+    pub(super) single_latency: Times,
     /// From connect call to the answer's head.
     pub(super) connects: Times,
 }
@@ -65,6 +85,12 @@ struct Load {
     /// By slot: the place in `streams`.
     by_slot: Vec<u32>,
     opening: usize,
+    /// Streams that are to come again, by place.
+    returning: VecDeque<u32>,
+    /// Streams broken off whose slots are not free yet.
+    leaving: usize,
+    /// The last order, as [`Shared::order`] knows it.
+    order_seen: u64,
     /// Connected in this round: their requests are to be sent.
     connected: Vec<ClientSock>,
     requests: Vec<u8>,
@@ -95,12 +121,16 @@ pub(super) fn run(
         by_slot: vec![u32::MAX; numbers.len()],
         numbers,
         opening: 0,
+        returning: VecDeque::new(),
+        leaving: 0,
+        order_seen: 0,
         connected: Vec::new(),
         requests: Vec::new(),
         outcome: Outcome {
-            checkers: Vec::new(),
+            records: Vec::new(),
             findings: Findings::default(),
             latency: Times::new(),
+            single_latency: Times::new(),
             connects: Times::new(),
         },
     };
@@ -111,6 +141,7 @@ impl Load {
     fn run(mut self) -> Outcome {
         let mut last_look = Instant::now();
         while !self.shared.over.load(Acquire) && self.ring.dead().is_none() {
+            self.obey();
             self.open_more();
             self.ring.enter(Some(PATIENCE));
             self.ring.drain();
@@ -127,13 +158,18 @@ impl Load {
         }
         self.close_all();
         let counted = self.streams.into_iter().filter(|stream| stream.counts);
-        let channel = |stream: &Stream| self.plan.channel_of_stream(stream.number);
-        self.outcome.checkers = counted.map(|stream| (channel(&stream), stream.checker)).collect();
+        let record = |stream: Stream| Record {
+            channel: self.plan.channel_of_stream(stream.number),
+            stalled: stream.stalled,
+            checker: stream.checker,
+        };
+        self.outcome.records = counted.map(record).collect();
         self.outcome
     }
 
     /// Begins as many connects as are allowed now.
     fn open_more(&mut self) {
+        self.reopen();
         if self.shared.opening_over.load(Acquire) {
             return;
         }
@@ -141,20 +177,26 @@ impl Load {
         let allowed = self.numbers.len() * percent / 100;
         while self.streams.len() < allowed && self.opening < OPENING_MAX {
             let number = self.numbers.start + self.streams.len();
-            let Some(sock) = self.ring.open(self.plan.source(number), self.plan.target) else {
-                return;
-            };
-            self.by_slot[sock.0 as usize] = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
+            let Some(sock) = self.connect(number, self.streams.len()) else { return };
             self.streams.push(Stream {
                 number,
+                sock,
                 stage: Stage::Opening,
                 counts: false,
+                stalled: false,
                 begun_ns: self.shared.now_ns(),
                 decoder: Decoder::default(),
                 checker: Checker::default(),
             });
-            self.opening += 1;
         }
+    }
+
+    /// Begins to connect the stream at `place`.
+    fn connect(&mut self, number: usize, place: usize) -> Option<ClientSock> {
+        let sock = self.ring.open(self.plan.source(number), self.plan.target)?;
+        self.by_slot[sock.0 as usize] = u32::try_from(place).unwrap_or(u32::MAX);
+        self.opening += 1;
+        Some(sock)
     }
 
     /// Takes all events; how many deliveries were among them.
@@ -180,7 +222,7 @@ impl Load {
                     self.end(sock, || "the request did not fit the socket".to_owned());
                     self.ring.close(sock, true);
                 }
-                ClientEvent::Closed { .. } => {}
+                ClientEvent::Closed { sock } => self.closed(sock),
             }
         }
         self.shared.arrive(arrived);
@@ -198,8 +240,8 @@ impl Load {
             let at = self.by_slot[sock.0 as usize] as usize;
             let Some(stream) = self.streams.get(at) else { continue };
             let start = self.requests.len();
-            let channel = self.plan.channel_of_stream(stream.number);
-            self.requests.extend_from_slice(&self.plan.subscribe_request(channel));
+            let last_id = stream.checker.last_id();
+            self.plan.subscribe_request(stream.number, last_id, &mut self.requests);
             spans.push((sock, start..self.requests.len()));
         }
         let requests = &self.requests;
@@ -211,18 +253,23 @@ impl Load {
         let at = self.by_slot[sock.0 as usize] as usize;
         let now_ns = self.shared.now_ns();
         let (outcome, course, plan) = (&mut self.outcome, &self.course, &self.plan);
-        let Some(stream) = self.streams.get_mut(at).filter(|s| s.stage != Stage::Over) else {
+        let reads = |stream: &&mut Stream| !matches!(stream.stage, Stage::Over | Stage::Away);
+        let Some(stream) = self.streams.get_mut(at).filter(reads) else {
             self.ring.recycle(data);
             return 0;
         };
         let mut arrived = 0;
         let channel = plan.channel_of_stream(stream.number);
-        let (checker, findings, latency) =
-            (&mut stream.checker, &mut outcome.findings, &mut outcome.latency);
+        let latency_from_ns = self.shared.latency_from_ns.load(Acquire);
+        let single = plan.is_single(channel);
+        let latency = if single { &mut outcome.single_latency } else { &mut outcome.latency };
+        let (checker, findings) = (&mut stream.checker, &mut outcome.findings);
         let result = stream.decoder.feed(self.ring.bytes(&data), &mut |body| {
             checker.feed(body, course, channel, findings, &mut |published_ns| {
                 arrived += 1;
-                latency.record_ns(now_ns.saturating_sub(published_ns));
+                if published_ns >= latency_from_ns {
+                    latency.record_ns(now_ns.saturating_sub(published_ns));
+                }
             });
         });
         self.ring.recycle(data);
@@ -237,11 +284,12 @@ impl Load {
             self.ring.close(sock, true);
         } else if status == 200 && stream.stage == Stage::Opening {
             stream.stage = Stage::Open;
-            stream.counts = true;
             outcome.connects.record_ns(now_ns.saturating_sub(stream.begun_ns));
             self.opening -= 1;
             self.shared.listeners[channel].fetch_add(1, AcqRel);
-            self.shared.opened.fetch_add(1, AcqRel);
+            let again = std::mem::replace(&mut stream.counts, true);
+            let count = if again { &self.shared.returned } else { &self.shared.opened };
+            count.fetch_add(1, AcqRel);
         } else if stream.decoder.is_done() {
             self.end(sock, || "the server ended the stream".to_owned());
             self.ring.close(sock, false);
@@ -254,7 +302,13 @@ impl Load {
         let at = self.by_slot[sock.0 as usize] as usize;
         let Some(stream) = self.streams.get_mut(at) else { return };
         match std::mem::replace(&mut stream.stage, Stage::Over) {
+            // Its own doing, not the server's.
+            Stage::Away => return stream.stage = Stage::Away,
             Stage::Over => return,
+            Stage::Opening if stream.counts => {
+                self.opening -= 1;
+                self.shared.ended.fetch_add(1, AcqRel);
+            }
             Stage::Opening => {
                 self.opening -= 1;
                 self.shared.failed.fetch_add(1, AcqRel);

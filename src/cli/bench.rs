@@ -14,28 +14,37 @@ pub(super) struct BenchArgs {
     /// The server.
     #[arg(long, env = "RINGCAST_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// What is measured.
+    /// What is measured; what is not said below is the scenario's own.
     #[arg(long, value_enum, default_value_t = ScenarioName::Fanout)]
     scenario: ScenarioName,
     /// Streams.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    connections: usize,
-    /// Channels the streams are spread over.
-    #[arg(long, value_name = "C", default_value_t = 1)]
-    channels: usize,
+    #[arg(long, value_name = "N")]
+    connections: Option<usize>,
+    /// Channels the streams are spread over; in mixed those beside the broadcast's.
+    #[arg(long, value_name = "C")]
+    channels: Option<usize>,
     /// Events a second; `max`: as fast as publishes are answered; `wait`: the next event when all
     /// streams have read the one before.
-    #[arg(long, value_name = "R", default_value = "10")]
-    publish_rate: Rate,
+    #[arg(long, value_name = "R")]
+    publish_rate: Option<Rate>,
     /// Connections that publish.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    publishers: usize,
+    #[arg(long, value_name = "N")]
+    publishers: Option<usize>,
+    /// Events of one publish request, as NDJSON if more than one.
+    #[arg(long, value_name = "L", default_value_t = 1)]
+    publish_lines: usize,
     /// Bytes of an event's data.
-    #[arg(long, value_name = "B", default_value_t = 128)]
-    data_bytes: usize,
-    /// Events in all [default: fanout 100, idle 1, connect 0].
+    #[arg(long, value_name = "B")]
+    data_bytes: Option<usize>,
+    /// Events in all; in replay and storm those to be replayed.
     #[arg(long, value_name = "M")]
     events: Option<u64>,
+    /// Streams that stop reading [default: stall 10, else 0].
+    #[arg(long, value_name = "PCT")]
+    subscribers_stall: Option<u8>,
+    /// Streams that break off, miss an event and come again, in idle [default: storm 100, else 0].
+    #[arg(long, value_name = "PCT")]
+    reconnect: Option<u8>,
     /// Longest time of publishing, in idle the time of holding; seconds, or with a unit (500ms, 2m).
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     duration: Duration,
@@ -55,6 +64,12 @@ pub(super) struct BenchArgs {
     /// A token that may subscribe to `bench-*`.
     #[arg(long)]
     subscribe_token: Option<String>,
+    /// Gives each stream a token of its own, with subject and tenant, signed by JWT_SECRET.
+    #[arg(long)]
+    identities: bool,
+    /// What signs them.
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true, hide = true)]
+    identity_secret: Option<String>,
     /// Where to subscribe.
     #[arg(long, value_name = "PATH", default_value = "/sse/{channel}")]
     subscribe_path: String,
@@ -78,6 +93,37 @@ enum ScenarioName {
     Idle,
     /// Events to many streams at once.
     Fanout,
+    /// The same from many publishers, as fast as they are answered.
+    Burst,
+    /// Events to many channels of few streams each.
+    Channels,
+    /// Streams that open with a history to be read.
+    Replay,
+    /// All streams break off, miss events and come again with their ids.
+    Storm,
+    /// Events to single streams while others get broadcasts.
+    Mixed,
+    /// Some streams stop reading.
+    Stall,
+    /// How fast events are taken.
+    Publish,
+}
+
+impl From<ScenarioName> for Scenario {
+    fn from(name: ScenarioName) -> Self {
+        match name {
+            ScenarioName::Connect => Self::Connect,
+            ScenarioName::Idle => Self::Idle,
+            ScenarioName::Fanout => Self::Fanout,
+            ScenarioName::Burst => Self::Burst,
+            ScenarioName::Channels => Self::Channels,
+            ScenarioName::Replay => Self::Replay,
+            ScenarioName::Storm => Self::Storm,
+            ScenarioName::Mixed => Self::Mixed,
+            ScenarioName::Stall => Self::Stall,
+            ScenarioName::Publish => Self::Publish,
+        }
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -90,19 +136,21 @@ fn millis(text: &str) -> Result<Duration, String> {
 
 impl From<BenchArgs> for Options {
     fn from(args: BenchArgs) -> Self {
+        let scenario = Scenario::from(args.scenario);
+        let own = scenario.defaults();
         Self {
-            scenario: match args.scenario {
-                ScenarioName::Connect => Scenario::Connect,
-                ScenarioName::Idle => Scenario::Idle,
-                ScenarioName::Fanout => Scenario::Fanout,
-            },
+            scenario,
             url: args.url,
-            connections: args.connections,
-            channels: args.channels,
-            publishers: args.publishers,
-            rate: args.publish_rate,
-            data_bytes: args.data_bytes,
-            events: args.events,
+            connections: args.connections.unwrap_or(own.connections),
+            channels: args.channels.unwrap_or(own.channels),
+            publishers: args.publishers.unwrap_or(own.publishers),
+            rate: args.publish_rate.unwrap_or(own.rate),
+            data_bytes: args.data_bytes.unwrap_or(own.data_bytes),
+            lines: args.publish_lines,
+            events: args.events.unwrap_or(own.events),
+            stall_percent: args.subscribers_stall.unwrap_or(own.stall_percent),
+            reconnect_percent: args.reconnect.unwrap_or(own.reconnect_percent),
+            identity_secret: args.identity_secret.filter(|_| args.identities),
             duration: args.duration,
             rings: args.rings,
             token: args.token,

@@ -117,6 +117,8 @@ struct Slot {
     stage: Stage,
     /// A receive is armed, or waits for a buffer.
     receiving: bool,
+    /// Nothing is received until [`ClientRing::resume`].
+    paused: bool,
 }
 
 /// Many outgoing connections. Bound to the thread that made it.
@@ -139,7 +141,7 @@ impl ClientRing {
             buffers: settings.buffers,
             buffer_bytes: settings.buffer_bytes,
         };
-        let slot = Slot { stage: Stage::Free, receiving: false };
+        let slot = Slot { stage: Stage::Free, receiving: false, paused: false };
         Ok(Self {
             ring: Ring::open(&ring, Rc::new(AddressTable::new(0)))?,
             slots: vec![slot; settings.slots as usize],
@@ -153,7 +155,7 @@ impl ClientRing {
     /// is taken.
     pub fn open(&mut self, source: Option<IpAddr>, target: SocketAddr) -> Option<ClientSock> {
         let index = self.free.pop()?;
-        *self.slot(index)? = Slot { stage: Stage::Opening, receiving: false };
+        *self.slot(index)? = Slot { stage: Stage::Opening, receiving: false, paused: false };
         self.ring.connect(index, source, target);
         Some(ClientSock(index))
     }
@@ -182,6 +184,23 @@ impl ClientRing {
             self.ring.reset_on_close(sock.0);
         }
         self.ring.close(sock.0, UserData::Hang { index: sock.0 });
+    }
+
+    /// Receives nothing more until [`resume`](Self::resume): what comes stays in the socket, and
+    /// when that is full, with the sender. What was under way already may still come.
+    pub fn pause(&mut self, sock: ClientSock) {
+        let Some(slot) = self.slot(sock.0).filter(|slot| slot.stage == Stage::Open) else { return };
+        slot.paused = true;
+        if slot.receiving {
+            self.ring.cancel(UserData::Stream { index: sock.0 });
+        }
+    }
+
+    /// Receives again.
+    pub fn resume(&mut self, sock: ClientSock) {
+        let Some(slot) = self.slot(sock.0) else { return };
+        slot.paused = false;
+        self.arm(sock.0);
     }
 
     /// Submits what is queued; with a time, sleeps until one event is there or it has passed.
@@ -240,7 +259,7 @@ impl ClientRing {
     /// Arms the receive of a connection that still wants one.
     fn arm(&mut self, index: u32) {
         let Some(slot) = self.slot(index) else { return };
-        if slot.stage == Stage::Open {
+        if slot.stage == Stage::Open && !slot.paused && !slot.receiving {
             slot.receiving = true;
             self.ring.receive_stream(index, UserData::Stream { index });
         }
@@ -310,6 +329,11 @@ impl ClientRing {
             } else {
                 self.starved.push(index);
             }
+            return None;
+        }
+        if event.result == -libc::ECANCELED {
+            // Paused; resumed meanwhile, it is armed again.
+            self.arm(index);
             return None;
         }
         (!event.more)

@@ -127,6 +127,8 @@ pub struct UringDriver {
     rung: Vec<bool>,
     /// A doorbell is among `ready`.
     rang: bool,
+    /// Sends have entered the main ring since the last turn.
+    entered: bool,
     counts: UringCounts,
 }
 
@@ -177,6 +179,7 @@ impl UringDriver {
             doorbells,
             worker,
             rang: false,
+            entered: false,
             counts: UringCounts::default(),
         })
     }
@@ -276,6 +279,7 @@ impl Driver for UringDriver {
             None
         });
         send::send_all(&mut self.banks, &mut items);
+        self.entered = true;
         // The worker mends short sends before it plans the next, so it must hear of them all now.
         for ring in 0..rings {
             self.collect_posted(ring);

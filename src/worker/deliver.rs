@@ -16,6 +16,9 @@ use crate::hub::{Hub, Pending, TopicId};
 use crate::journal::Event;
 use crate::proto::sse::{EventId, write_event_json};
 
+/// Where small work came, more is expected for so long, and large walks leave it room.
+const SMALL_EXPECTED_MS: u64 = 1_000;
+
 /// Whether a walk came to its end.
 #[derive(Debug, PartialEq, Eq)]
 enum Walked {
@@ -59,11 +62,13 @@ impl<D: Driver> Worker<D> {
     /// Walks the small topics, then the large ones as far as one enter goes.
     pub(super) fn deliver(&mut self) {
         while let Some(id) = self.queues.small.pop_front() {
+            self.queues.small_until_ms = self.now.mono_ms + SMALL_EXPECTED_MS;
             while self.walk(id, self.pace.sends_max) == Walked::More {
                 self.flush();
             }
         }
-        let shared = self.reader.get(self.position).is_some();
+        let expected = self.now.mono_ms < self.queues.small_until_ms;
+        let shared = expected || self.reader.get(self.position).is_some();
         let sends_max = if shared { self.pace.sends_max_shared } else { self.pace.sends_max };
         while let Some(id) = self.queues.large.front().copied() {
             if self.walk(id, sends_max) == Walked::More {

@@ -49,6 +49,8 @@ struct Queues {
     /// Topics with few members: they overtake the large ones.
     small: VecDeque<TopicId>,
     large: VecDeque<TopicId>,
+    /// Until then more small work is expected.
+    small_until_ms: u64,
     catch_up: VecDeque<ConnId>,
 }
 

@@ -10,7 +10,7 @@ pub struct Pace {
     pub read_max: usize,
     /// Most sends in one enter.
     pub sends_max: usize,
-    /// Most sends in one enter while small work waits.
+    /// Most sends in one enter while small work waits or is expected: half a millisecond.
     pub sends_max_shared: usize,
     /// Bytes of events in one send: coalescing wants a send buffer that holds this.
     pub run_bytes_max: usize,
@@ -22,7 +22,7 @@ impl Default for Pace {
             small_members_max: 64,
             read_max: 2_048,
             sends_max: 512,
-            sends_max_shared: 256,
+            sends_max_shared: 100,
             run_bytes_max: 48 * 1024,
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bench::batch::Batch;
 
 pub(in crate::bench) fn options() -> Options {
     Options {
@@ -9,11 +10,15 @@ pub(in crate::bench) fn options() -> Options {
         publishers: 1,
         rate: Rate::Max,
         data_bytes: 128,
-        events: Some(10),
+        lines: 1,
+        events: 10,
+        stall_percent: 0,
+        reconnect_percent: 0,
         duration: Duration::from_secs(1),
         rings: None,
         token: None,
         subscribe_token: None,
+        identity_secret: None,
         subscribe_path: "/sse/{channel}".to_owned(),
         publish_path: "/publish/{channel}".to_owned(),
         server_pid: None,
@@ -25,7 +30,7 @@ pub(in crate::bench) fn options() -> Options {
 fn plan(change: impl FnOnce(&mut Options)) -> Result<Plan, OptionsError> {
     let mut options = options();
     change(&mut options);
-    Plan::new(options, 20_000, 7)
+    Plan::new(options, 20_000, 7, 0)
 }
 
 #[test]
@@ -51,7 +56,7 @@ fn numbers_out_of_range_name_their_flag() {
         OptionsError::Range { flag, .. } => flag,
         other => panic!("{other}"),
     };
-    assert_eq!(flag(|o| o.connections = 0), "connections");
+    assert_eq!(flag(|o| o.connections = CONNECTIONS_MAX + 1), "connections");
     assert_eq!(flag(|o| o.channels = 0), "channels");
     assert_eq!(flag(|o| o.data_bytes = payload::MIN - 1), "data-bytes");
     assert_eq!(flag(|o| o.publishers = 0), "publishers");
@@ -101,11 +106,12 @@ fn events_go_round_over_channels_and_publishers() {
         assert_eq!(plan.lanes(), lanes);
         let mut of_channel = vec![0; channels];
         let mut of_publisher = vec![0; publishers];
+        let batch = Batch::all(&plan, 0..plan.units());
         for number in 0..plan.units() {
             let unit = plan.unit(number);
             assert!(unit / channels < lanes);
             of_channel[plan.channel_of_unit(unit)] += 1;
-            of_publisher[plan.publisher_of_unit(unit)] += 1;
+            of_publisher[batch.publisher(number)] += 1;
         }
         assert!(of_channel.iter().chain(&of_publisher).all(|count| *count > 0));
     }
@@ -129,4 +135,54 @@ fn times_and_rates() {
     }
     let plan = plan(|o| o.rate = Rate::PerSecond(4.0)).expect("good");
     assert_eq!(plan.due(6), Some(Duration::from_millis(1_500)));
+}
+
+#[test]
+fn a_request_is_what_the_contract_says() {
+    let text = |plan: &Plan, stream, id: &[u8]| {
+        let mut out = Vec::new();
+        plan.subscribe_request(stream, id, &mut out);
+        String::from_utf8(out).expect("text")
+    };
+    let plain = plan(|o| o.channels = 3).expect("good");
+    assert_eq!(
+        text(&plain, 4, b"abcdefgh-7"),
+        "GET /sse/bench-1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: text/event-stream\r\n\
+         Last-Event-ID: abcdefgh-7\r\n\r\n"
+    );
+    let replay = plan(|o| o.scenario = Scenario::Replay).expect("good");
+    assert!(text(&replay, 0, b"").starts_with("GET /sse/bench-00000007-0?since=earliest HTTP"));
+    let own = plan(|o| o.identity_secret = Some("s".repeat(32))).expect("good");
+    let (one, two) = (text(&own, 1, b""), text(&own, 2, b""));
+    assert!(one.contains("Authorization: Bearer ey") && one != two, "{one}");
+    let empty = plan(|o| o.identity_secret = Some(String::new()));
+    assert!(matches!(empty, Err(OptionsError::Identity(_))));
+
+    let lines = plan(|o| o.lines = 2).expect("good");
+    let mut out = Vec::new();
+    let payloads = [(0, Payload { number: 0, time_ns: 1 }), (0, Payload { number: 1, time_ns: 1 })];
+    lines.publish_request(&payloads, &mut out);
+    let text = String::from_utf8(out).expect("text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+    let channels = body.lines().map(|line| {
+        let command: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        (command["channel"].clone(), command["data"].as_str().map(str::len))
+    });
+    let expected = ("bench-0".into(), Some(128));
+    assert_eq!(channels.collect::<Vec<_>>(), [expected.clone(), expected]);
+}
+
+#[test]
+fn a_mixed_run_has_one_stream_on_each_single_channel() {
+    let mixed = plan(|o| {
+        (o.scenario, o.connections, o.channels) = (Scenario::Mixed, 10, 3);
+        o.rate = Rate::PerSecond(1.0);
+    });
+    let mixed = mixed.expect("good");
+    let channels: Vec<usize> = (0..10).map(|stream| mixed.channel_of_stream(stream)).collect();
+    assert_eq!(channels, [0, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
+    assert!(!mixed.is_single(0) && mixed.is_single(3));
+    let fast = plan(|o| (o.scenario, o.rate) = (Scenario::Mixed, Rate::Max));
+    assert_eq!(fast.expect_err("no pace"), OptionsError::MixedRate);
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
 use super::{Bench, LIMIT_PERCENT, Used, ratio};
+use crate::bench::Scenario;
 use crate::bench::check::{Course, Findings};
 use crate::bench::publisher;
 use crate::bench::report::{self, Threshold};
@@ -18,24 +19,21 @@ fn per_second(count: u64, seconds: f64) -> f64 {
 
 impl Bench {
     /// Streams, publishes and deliveries.
-    pub(super) fn fill(
-        &mut self,
-        rings: &[streams::Outcome],
-        published: Option<publisher::Outcome>,
-        delivering_s: f64,
-    ) {
+    pub(super) fn fill(&mut self, rings: &[streams::Outcome], delivering_s: f64) {
         self.fill_connections(rings);
-        let Some(published) = published else { return };
+        let Some(published) = self.published.take() else { return };
         let mut findings = Findings::default();
-        let mut latency = Times::new();
+        let (mut latency, mut single_latency) = (Times::new(), Times::new());
         for ring in rings {
             findings.add(&ring.findings);
             latency.add(&ring.latency);
+            single_latency.add(&ring.single_latency);
         }
         self.fill_deliveries(rings, &published);
         let deliveries = &mut self.report.deliveries;
         deliveries.set_findings(&findings);
         deliveries.latency = latency.spread();
+        deliveries.single_latency = single_latency.spread();
         deliveries.seconds = delivering_s;
         deliveries.per_second = per_second(deliveries.received, delivering_s);
         let seconds = published.time.as_secs_f64();
@@ -86,14 +84,26 @@ impl Bench {
             by_channel[plan.channel_of_unit(plan.unit(*number))] -= 1;
         }
         let deliveries = &mut self.report.deliveries;
-        for (channel, checker) in rings.iter().flat_map(|ring| &ring.checkers) {
-            deliveries.expected += by_channel[*channel];
-            deliveries.lost += checker.lost(&course, *channel, &published.tried, &published.failed);
+        for record in rings.iter().flat_map(|ring| &ring.records) {
+            let (tried, failed) = (&published.tried, &published.failed);
+            let lost = record.checker.lost(&course, record.channel, tried, failed);
+            deliveries.expected += by_channel[record.channel];
+            // Who stops reading may be told so, but not be left with a hole unknown to it.
+            if record.stalled && record.checker.was_told() {
+                deliveries.skipped += lost;
+            } else {
+                deliveries.lost += lost;
+            }
         }
     }
 
     /// What the server's process cost.
-    pub(super) fn fill_server(&self, about: &mut report::Server, half: Option<(u64, u64)>) {
+    pub(super) fn fill_server(
+        &self,
+        about: &mut report::Server,
+        half: Option<(u64, u64)>,
+        delivered: u64,
+    ) {
         let opened = self.report.connections.opened;
         #[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
         let slope =
@@ -106,8 +116,9 @@ impl Bench {
             });
         }
         about.cpu_us_per_connect = ratio(about.cpu_connecting_s * 1e6, opened);
-        about.cpu_us_per_delivery =
-            ratio(about.cpu_delivering_s * 1e6, self.report.deliveries.received);
+        about.cpu_us_per_delivery = ratio(about.cpu_delivering_s * 1e6, delivered);
+        let accepted = self.report.publishes.accepted;
+        about.cpu_us_per_publish = ratio(about.cpu_delivering_s * 1e6, accepted);
     }
 
     /// How busy this program was.
@@ -132,7 +143,10 @@ impl Bench {
     pub(super) fn judge(&mut self, rings: &[streams::Outcome]) {
         let options = &self.plan.options;
         let mut latency = Times::new();
-        rings.iter().for_each(|ring| latency.add(&ring.latency));
+        for ring in rings {
+            let mixed = options.scenario == Scenario::Mixed;
+            latency.add(if mixed { &ring.single_latency } else { &ring.latency });
+        }
         let thresholds = &mut self.report.thresholds;
         if let Some(limit) = options.max_p99 {
             // Nothing measured is no success.

@@ -104,6 +104,39 @@ fn the_servers_end_is_told() {
     assert_eq!(next(&mut ring), ClientEvent::Closed { sock });
 }
 
+#[test]
+fn a_paused_connection_receives_nothing_until_it_goes_on() {
+    let (listener, target) = listener();
+    let mut ring = ring(2, 8);
+    let sock = ring.open(None, target).expect("a slot");
+    next(&mut ring);
+    let (mut server, _) = accept(&listener);
+    for round in 0..3 {
+        ring.pause(sock);
+        for _ in 0..10 {
+            ring.enter(Some(Duration::from_millis(5)));
+            assert_eq!(ring.next(), None);
+        }
+        server.write_all(b"held back").expect("write");
+        ring.enter(Some(Duration::from_millis(50)));
+        assert_eq!(ring.next(), None, "round {round}");
+        ring.resume(sock);
+        let ClientEvent::Received { data, .. } = next(&mut ring) else { panic!() };
+        assert_eq!(ring.bytes(&data), b"held back");
+        ring.recycle(data);
+        // Resumed before the kernel has told of the pause.
+        ring.pause(sock);
+        ring.resume(sock);
+        server.write_all(b"now").expect("write");
+        let ClientEvent::Received { data, .. } = next(&mut ring) else { panic!() };
+        assert_eq!(ring.bytes(&data), b"now");
+        ring.recycle(data);
+    }
+    ring.pause(sock);
+    ring.close(sock, true);
+    assert_eq!(next(&mut ring), ClientEvent::Closed { sock });
+}
+
 /// More connections than submissions, completions and buffers: chains stay whole, nothing is lost.
 #[test]
 fn many_connections_share_few_buffers_and_lose_nothing() {

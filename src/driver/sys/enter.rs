@@ -13,11 +13,15 @@ use crate::driver::error::Errno;
 pub enum Wait {
     /// Submit, run up to 20 deferred completions, return.
     No,
-    /// Submit, run all deferred completions, return.
+    /// Submit, run up to [`DRAIN_MAX`] deferred completions, return.
     Drain,
     /// Submit, sleep until one completion is there or the time has passed.
     For(Duration),
 }
+
+/// Deferred completions run by one [`Wait::Drain`]: each may be a whole receive of some
+/// microseconds, and whoever waits for this thread or its core waits for all of them.
+pub const DRAIN_MAX: u32 = 64;
 
 /// io_uring_enter(2): `struct io_uring_getevents_arg`.
 #[repr(C)]
@@ -92,6 +96,19 @@ impl Ring {
         done == 1
     }
 
+    /// Like [`submit`](Self::submit); the same call runs up to 20 deferred completions. Whether it
+    /// made one.
+    pub fn submit_and_fetch(&mut self) -> bool {
+        let queued = self.queued();
+        if queued == 0 || self.dead.is_some() {
+            return false;
+        }
+        let done = self.enter_raw(queued, 0, ENTER_GETEVENTS, None).is_ok();
+        // What it has left, after an error too.
+        self.submit();
+        done
+    }
+
     /// Submits all that is queued. On return the kernel has taken every entry, or the ring is
     /// dead and will never hand one over.
     pub fn submit(&mut self) {
@@ -127,8 +144,8 @@ impl Ring {
         let result = match wait {
             Wait::No => self.enter_raw(queued, 0, ENTER_GETEVENTS, None),
             Wait::Drain => {
-                let all = self.inner.params().cq_entries();
-                self.enter_raw(queued, all, ENTER_GETEVENTS, Some(Duration::ZERO))
+                let most = self.inner.params().cq_entries().min(DRAIN_MAX);
+                self.enter_raw(queued, most, ENTER_GETEVENTS, Some(Duration::ZERO))
             }
             Wait::For(time) => self.enter_raw(queued, 1, ENTER_GETEVENTS, Some(time)),
         };

@@ -28,7 +28,7 @@ struct Submitting<'r, R: AsMut<Ring>>(&'r mut [R]);
 impl<R: AsMut<Ring>> Drop for Submitting<'_, R> {
     fn drop(&mut self) {
         for ring in &mut *self.0 {
-            ring.as_mut().submit();
+            ring.as_mut().submit_and_fetch();
         }
     }
 }
@@ -40,6 +40,8 @@ impl<R: AsMut<Ring>> Drop for Submitting<'_, R> {
 /// MSG_DONTWAIT never arms a poll that would keep the pointer, MSG_WAITALL turns a short send into
 /// a failure, and a failure undoes CQE_SKIP_SUCCESS. Without MSG_WAITALL a short send would be
 /// silent loss.
+///
+/// The enter that submits them runs deferred completions too, so that a busy worker needs no other.
 ///
 /// At most one item per socket: a second would go out even if the first was cut short.
 pub(in crate::driver) fn send_all<'a, R: AsMut<Ring>>(

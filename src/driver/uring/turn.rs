@@ -19,6 +19,9 @@ impl UringDriver {
     /// Submits everything; sleeps, if told so and nothing is ready, until one completion for the
     /// worker is there or the time has come; fetches all that is ready.
     ///
+    /// Sends since the last turn have fetched already: without a sleep and anything to submit, no
+    /// further enter is made.
+    ///
     /// The sleep is for *one* completion: sleeping for many with a timeout would hold up a lone
     /// event until the timeout.
     pub(super) fn turn(&mut self, wait_until_mono_ms: Option<u64>) {
@@ -33,7 +36,10 @@ impl UringDriver {
                 }
                 _ => Wait::No,
             };
-            if let Some(main) = self.banks.first_mut() {
+            let entered = std::mem::take(&mut self.entered);
+            if let Some(main) = self.banks.first_mut()
+                && !(entered && wait == Wait::No && main.ring.queued() == 0)
+            {
                 main.ring.enter(wait);
             }
             self.collect(0);
