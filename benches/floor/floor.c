@@ -1,12 +1,15 @@
 /* The floor of a fan-out: epoll, and a bare send() to every stream.
  *
- * GET  anything: the head of an event stream, then every event published.
- * POST anything: its body becomes the data of one event, sent to all streams in a plain loop.
+ * GET  .../CHANNEL: the head of an event stream, then every event published to the channel.
+ * POST .../CHANNEL: the body becomes the data of one event, sent to the channel's streams in a
+ *                   plain loop.
  *
- * No channels, tokens, histories, limits or slow readers: a send that does not fit is dropped and
- * counted (SIGTERM prints the count). What any server pays above this is the price of its work.
+ * No tokens, histories, limits or slow readers: a send that does not fit is dropped and counted
+ * (SIGTERM prints the count). What any server pays above this is the price of its work. With
+ * `bare` streams are taken out of epoll: what is left of them in the kernel is the socket alone
+ * (and their end is never noticed).
  *
- *   cc -O2 -Wall -Wextra -o floor floor.c && ./floor PORT
+ *   cc -O2 -Wall -Wextra -o floor floor.c && ./floor PORT [bare]
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,7 +24,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FDS_MAX = 1 << 20, EVENTS = 512, BODY_BYTES_MAX = 1 << 20, HEAD_BYTES_MAX = 16 << 10 };
+enum {
+    FDS_MAX = 1 << 20,
+    EVENTS = 512,
+    BODY_BYTES_MAX = 1 << 20,
+    HEAD_BYTES_MAX = 16 << 10,
+    CHANNELS_MAX = 1 << 17, /* a power of two */
+    NAME_BYTES_MAX = 48
+};
 
 static const char STREAM_HEAD[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -31,13 +41,19 @@ static const char STREAM_HEAD[] =
 struct conn {
     char *held;
     size_t length;
-    int place; /* in streams, or -1 */
+    int channel; /* or -1 */
+    int place;   /* among the channel's streams */
+};
+
+struct channel {
+    char name[NAME_BYTES_MAX];
+    int *streams;
+    int count, room;
 };
 
 static struct conn *conns;
-static int *streams;
-static int stream_count;
-static int poll_fd;
+static struct channel *channels;
+static int poll_fd, bare;
 static unsigned long long number, dropped;
 static volatile sig_atomic_t over;
 
@@ -53,17 +69,59 @@ static void die(const char *what) {
 
 static void end(int fd) {
     struct conn *conn = &conns[fd];
-    if (conn->place >= 0) {
-        int last = streams[--stream_count];
-        streams[conn->place] = last;
+    if (conn->channel >= 0) {
+        struct channel *channel = &channels[conn->channel];
+        int last = channel->streams[--channel->count];
+        channel->streams[conn->place] = last;
         conns[last].place = conn->place;
     }
     free(conn->held);
-    *conn = (struct conn){.place = -1};
+    *conn = (struct conn){.channel = -1};
     close(fd);
 }
 
-static void publish(int fd, const char *data, size_t length) {
+/* The channel at the end of a request's path; -1 if there are too many. */
+static int find_channel(const char *head) {
+    const char *end = strpbrk(strchr(head, '/'), " ?");
+    const char *name = end;
+    while (name[-1] != '/')
+        name--;
+    size_t length = (size_t)(end - name);
+    if (length >= NAME_BYTES_MAX)
+        length = NAME_BYTES_MAX - 1;
+    unsigned hash = 2166136261u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+    for (unsigned i = 0; i < CHANNELS_MAX; i++) {
+        unsigned at = (hash + i) % CHANNELS_MAX;
+        struct channel *channel = &channels[at];
+        if (!channel->name[0])
+            memcpy(channel->name, name, length);
+        if (!strncmp(channel->name, name, length) && !channel->name[length])
+            return (int)at;
+    }
+    return -1;
+}
+
+static int add_stream(int fd, int number) {
+    struct channel *channel = &channels[number];
+    if (channel->count == channel->room) {
+        int room = channel->room ? channel->room * 2 : 4;
+        int *streams = realloc(channel->streams, (size_t)room * sizeof *streams);
+        if (!streams)
+            return -1;
+        channel->streams = streams;
+        channel->room = room;
+    }
+    conns[fd].channel = number;
+    conns[fd].place = channel->count;
+    channel->streams[channel->count++] = fd;
+    if (bare)
+        epoll_ctl(poll_fd, EPOLL_CTL_DEL, fd, NULL);
+    return 0;
+}
+
+static void publish(int fd, const struct channel *channel, const char *data, size_t length) {
     static char frame[BODY_BYTES_MAX + 128];
     char body[64], answer[256];
     int head = snprintf(frame, 128, "id: floor000-%llu\ndata: ", ++number);
@@ -73,7 +131,7 @@ static void publish(int fd, const char *data, size_t length) {
 
     int body_bytes =
         snprintf(body, sizeof body, "{\"id\":\"floor000-%llu\",\"subscribers\":%d}", number,
-                 stream_count);
+                 channel->count);
     int answer_bytes = snprintf(answer, sizeof answer,
                                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                                 "Content-Length: %d\r\n\r\n%s",
@@ -81,8 +139,8 @@ static void publish(int fd, const char *data, size_t length) {
     if (send(fd, answer, (size_t)answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) != answer_bytes)
         dropped++;
 
-    for (int i = 0; i < stream_count; i++)
-        if (send(streams[i], frame, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)bytes)
+    for (int i = 0; i < channel->count; i++)
+        if (send(channel->streams[i], frame, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)bytes)
             dropped++;
 }
 
@@ -111,11 +169,16 @@ static ssize_t run(int fd, const char *bytes, size_t length) {
             return -1;
         if (all > length - used)
             return (ssize_t)used;
+        if (!memchr(head, '/', (size_t)(blank - head)))
+            return -1;
+        int channel = find_channel(head);
+        if (channel < 0)
+            return -1;
         if (!strncmp(head, "POST", 4)) {
-            publish(fd, blank + 4, body);
+            publish(fd, &channels[channel], blank + 4, body);
         } else {
-            conns[fd].place = stream_count;
-            streams[stream_count++] = fd;
+            if (add_stream(fd, channel))
+                return -1;
             if (send(fd, STREAM_HEAD, sizeof STREAM_HEAD - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
                 return -1;
             return (ssize_t)length;
@@ -135,7 +198,7 @@ static void receive(int fd) {
         end(fd);
         return;
     }
-    if (conn->place >= 0)
+    if (conn->channel >= 0)
         return; /* a stream has nothing more to say */
     const char *bytes = buffer;
     size_t length = (size_t)got;
@@ -190,7 +253,7 @@ static void accept_all(int listener) {
             close(fd);
             continue;
         }
-        conns[fd] = (struct conn){.place = -1};
+        conns[fd] = (struct conn){.channel = -1};
         struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = fd};
         if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event))
             die("epoll_ctl");
@@ -198,9 +261,10 @@ static void accept_all(int listener) {
 }
 
 int main(int argc, char **argv) {
-    int port = argc == 2 ? atoi(argv[1]) : 0;
-    if (port < 1 || port > 65535) {
-        fprintf(stderr, "usage: floor PORT\n");
+    int port = argc > 1 ? atoi(argv[1]) : 0;
+    bare = argc == 3 && !strcmp(argv[2], "bare");
+    if (port < 1 || port > 65535 || argc > 2 + bare) {
+        fprintf(stderr, "usage: floor PORT [bare]\n");
         return 2;
     }
     struct rlimit limit;
@@ -209,9 +273,9 @@ int main(int argc, char **argv) {
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     conns = calloc(FDS_MAX, sizeof *conns);
-    streams = calloc(FDS_MAX, sizeof *streams);
+    channels = calloc(CHANNELS_MAX, sizeof *channels);
     poll_fd = epoll_create1(0);
-    if (!conns || !streams || poll_fd < 0)
+    if (!conns || !channels || poll_fd < 0)
         die("start");
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);

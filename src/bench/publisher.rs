@@ -1,16 +1,20 @@
 //! Publishes by HTTP over keep-alive connections, one request at a time on each.
 
+mod outcome;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(super) use outcome::Outcome;
 use smallvec::SmallVec;
 
 use super::answer::Decoder;
 use super::batch::Batch;
 use super::payload::Payload;
+use super::server::Process;
 use super::shared::Shared;
 use super::tally::Times;
 use super::{BenchError, Plan, Rate};
@@ -18,6 +22,9 @@ use crate::driver::client::{ClientData, ClientEvent, ClientRing, ClientSettings,
 
 /// How often it looks for the end while nothing happens.
 const PATIENCE: Duration = Duration::from_millis(10);
+/// At full rate it does not sleep before nothing has come for so long: else the server would pay
+/// for waking it once per answer, which the publishers of many machines would not make it pay.
+const SPIN: Duration = Duration::from_millis(1);
 /// A publish that is not answered, or (with `wait`) not read by all, for so long ends publishing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a refusal or a broken connection.
@@ -30,24 +37,6 @@ const TIMER_SLACK_NS: u64 = 1_000_000;
 const SOME_FAILED: &str = "\"errors\":[{";
 /// Bytes of a refusal's body that are shown.
 const REASON_BYTES: usize = 200;
-
-/// What was published.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    /// By unit: how many events were tried.
-    pub(super) tried: Vec<u64>,
-    /// Events whose publish failed, sorted: nobody knows whether they are there.
-    pub(super) failed: Vec<u64>,
-    pub(super) accepted: u64,
-    /// From the first call to the last answer.
-    pub(super) time: Duration,
-    /// From publish call to its answer.
-    pub(super) answers: Times,
-    /// The first refusal or error.
-    pub(super) error: Option<String>,
-    /// Why it stopped before the last event.
-    pub(super) stopped: Option<&'static str>,
-}
 
 /// One keep-alive connection.
 #[derive(Debug, Default)]
@@ -94,6 +83,7 @@ struct Publisher {
     awaited: u64,
     failures: u32,
     last_answer: Instant,
+    last_event: Instant,
     outcome: Outcome,
 }
 
@@ -120,12 +110,14 @@ pub(super) fn run(
         awaited: shared.arrived.load(Acquire),
         failures: 0,
         last_answer: Instant::now(),
+        last_event: Instant::now(),
         outcome: Outcome {
             tried: vec![0; units],
             failed: Vec::new(),
             accepted: 0,
             time: Duration::ZERO,
             answers: Times::new(),
+            cpu: Duration::ZERO,
             error: None,
             stopped: None,
         },
@@ -137,23 +129,8 @@ pub(super) fn run(
     while publisher.turn() {}
     publisher.outcome.time = publisher.last_answer.duration_since(publisher.begun);
     publisher.outcome.failed.sort_unstable();
+    publisher.outcome.cpu = Process::this_thread();
     Ok(publisher.outcome)
-}
-
-impl Outcome {
-    /// Adds what was published after or beside it.
-    pub(super) fn add(&mut self, other: Self) {
-        for (all, tried) in self.tried.iter_mut().zip(&other.tried) {
-            *all = (*all).max(*tried);
-        }
-        self.failed.extend(other.failed);
-        self.failed.sort_unstable();
-        self.accepted += other.accepted;
-        self.time += other.time;
-        self.answers.add(&other.answers);
-        self.error = self.error.take().or(other.error);
-        self.stopped = self.stopped.take().or(other.stopped);
-    }
 }
 
 impl Publisher {
@@ -189,9 +166,14 @@ impl Publisher {
             self.publish();
         }
         self.resend();
-        self.ring.enter(Some(self.sleep_time()));
+        let nothing = self.last_event.elapsed() >= SPIN;
+        if self.batch.rate != Rate::Max || nothing {
+            self.ring.enter(Some(self.sleep_time()));
+        }
         self.ring.drain();
-        self.take_events();
+        if !self.take_events() && self.batch.rate == Rate::Max {
+            thread::yield_now();
+        }
         self.time_out();
         if self.batch.rate == Rate::Wait {
             self.wait_for_readers();
@@ -336,8 +318,11 @@ impl Publisher {
         until_due.min(if torn { Duration::from_millis(1) } else { PATIENCE })
     }
 
-    fn take_events(&mut self) {
+    /// Takes all events; whether there was one.
+    fn take_events(&mut self) -> bool {
+        let mut any = false;
         while let Some(event) = self.ring.next() {
+            any = true;
             match event {
                 ClientEvent::Opened { sock } => {
                     if let Some(line) = self.line_of(sock) {
@@ -357,6 +342,10 @@ impl Publisher {
                 ClientEvent::Closed { .. } => {}
             }
         }
+        if any {
+            self.last_event = Instant::now();
+        }
+        any
     }
 
     fn line_of(&mut self, sock: ClientSock) -> Option<&mut Line> {

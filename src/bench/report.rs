@@ -398,6 +398,9 @@ fn write_server(f: &mut Formatter<'_>, server: &Server) -> fmt::Result {
             server.cpu_delivering_s, server.waited_delivering_s
         )?;
     }
+    if let Some(cpu) = server.cpu_us_per_publish {
+        writeln!(f, "              {cpu:.3} us a publish")?;
+    }
     if let Some(cpu) = server.cpu_us_per_connect {
         writeln!(f, "              {cpu:.1} us a connect")?;
     }

@@ -223,8 +223,8 @@ impl Bench {
         self.used_since(&begin)
     }
 
-    /// Publishes these batches side by side.
-    fn publish(&mut self, batches: Vec<Batch>) -> Result<(), BenchError> {
+    /// Publishes these batches side by side; the processor time of doing so.
+    fn publish(&mut self, batches: Vec<Batch>) -> Result<Duration, BenchError> {
         let wanted = batches.iter().map(Batch::len).sum();
         let before = self.shared.published.load(Acquire);
         let progress = Progress::new("publishing", wanted);
@@ -253,7 +253,8 @@ impl Bench {
                 None => all = Some(outcome),
             }
         }
-        let Some(outcome) = all else { return Ok(()) };
+        let Some(outcome) = all else { return Ok(Duration::ZERO) };
+        let cpu = outcome.cpu;
         if outcome.accepted == 0 && wanted > 0 {
             let stopped = outcome.stopped.unwrap_or("nothing was answered").to_owned();
             return Err(BenchError::NoPublish(outcome.error.unwrap_or(stopped)));
@@ -263,7 +264,7 @@ impl Bench {
             Some(published) => published.add(outcome),
             None => self.published = Some(outcome),
         }
-        Ok(())
+        Ok(cpu)
     }
 
     /// Reads that are due of what was just published.
@@ -286,8 +287,12 @@ impl Bench {
             return Ok(Used::default());
         }
         let (begin, before) = (self.sample(), self.shared.arrived.load(Acquire));
-        self.publish(batches)?;
-        Ok(self.drain(&begin, before))
+        let publishers = self.publish(batches)?;
+        let mut used = self.drain(&begin, before);
+        // Their threads have ended and are not in the sample any more.
+        used.client.used += publishers;
+        used.client.busiest = used.client.busiest.max(publishers);
+        Ok(used)
     }
 
     /// Waits for the reads that are due; what was used since `begin`, with the reads since

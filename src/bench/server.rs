@@ -47,6 +47,12 @@ impl Process {
         Self(std::process::id())
     }
 
+    /// Processor time of the calling thread so far.
+    pub(super) fn this_thread() -> Duration {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok();
+        text.and_then(|text| parse_schedstat(&text)).unwrap_or_default().0
+    }
+
     /// Its name.
     pub(super) fn name(self) -> Option<String> {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.0)).ok()?;

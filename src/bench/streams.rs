@@ -11,7 +11,7 @@ use super::answer::Decoder;
 use super::check::{Checker, Course, Findings};
 use super::shared::Shared;
 use super::tally::Times;
-use super::{BenchError, Plan};
+use super::{BenchError, Plan, Rate};
 use crate::driver::client::{ClientData, ClientEvent, ClientRing, ClientSettings, ClientSock};
 
 /// Connects under way on one ring: below any listener's backlog.
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// else the server would pay for waking it once per event, as no client far away makes it pay.
 const BUSY_GAP: Duration = Duration::from_micros(20);
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
+/// At full rate latencies say little, and few events at a time are not worth a look.
+const FULL_RATE_PAUSE: Duration = Duration::from_millis(1);
+const FEW: u32 = 256;
 /// Longest time of closing all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -149,7 +152,8 @@ impl Load {
             self.subscribe();
             let now = Instant::now();
             if now.duration_since(last_look) < BUSY_GAP.saturating_mul(arrived) {
-                std::thread::sleep(BUSY_PAUSE);
+                let few = arrived < FEW && self.plan.options.rate == Rate::Max;
+                std::thread::sleep(if few { FULL_RATE_PAUSE } else { BUSY_PAUSE });
             }
             last_look = now;
         }

@@ -1,7 +1,11 @@
 //! What a publisher asks for.
 
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::channel::{self, NameError, check_name};
@@ -180,16 +184,16 @@ impl Command {
     /// What is wrong with it.
     pub fn json(mut self, text: &[u8]) -> Result<Self, PublishError> {
         let text = std::str::from_utf8(text).map_err(|_| PublishError::NotUtf8)?;
-        let object: std::collections::BTreeMap<String, &RawValue> =
-            serde_json::from_str(text).map_err(|error| PublishError::Json(error.to_string()))?;
-        for (key, raw) in object {
-            if key == "data" {
-                self.data = data_text(raw)?;
-                continue;
+        let Pairs(pairs) = parse(text)?;
+        for (key, raw) in &pairs {
+            match &**key {
+                "data" => self.data = data_text(raw)?,
+                "channel" | "canal" if raw.get().starts_with('"') => {
+                    let Text(name) = parse(raw.get())?;
+                    self.target(&name)?;
+                }
+                key => self.json_key(key, &parse(raw.get())?)?,
             }
-            let value: Value = serde_json::from_str(raw.get())
-                .map_err(|error| PublishError::Json(error.to_string()))?;
-            self.json_key(&key, &value)?;
         }
         Ok(self)
     }
@@ -275,6 +279,44 @@ impl Default for Command {
     }
 }
 
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, PublishError> {
+    serde_json::from_str(text).map_err(|error| PublishError::Json(error.to_string()))
+}
+
+/// A string, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// An object's members in their order; of two with one name the later counts.
+struct Pairs<'a>(SmallVec<[(Cow<'a, str>, &'a RawValue); 4]>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs: SmallVec<[(Cow<'de, str>, &'de RawValue); 4]> = SmallVec::new();
+                while let Some((Text(key), value)) = map.next_entry()? {
+                    match pairs.iter().position(|(known, _)| *known == key) {
+                        Some(known) => pairs[known].1 = value,
+                        // So many different ones include an unknown one: refused in any case.
+                        None if pairs.len() > KEYS.len() + 1 => {}
+                        None => pairs.push((key, value)),
+                    }
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
 /// A string verbatim, any other JSON as it was written, without white space between its tokens.
 fn data_text(raw: &RawValue) -> Result<String, PublishError> {
     let text = raw.get();
@@ -354,8 +396,19 @@ mod tests {
         );
         assert_eq!(
             command.unwrap().channels,
-            ["broadcast", "a", "b", "tenant:t", "user:42", "user:x"]
+            ["a", "b", "user:42", "user:x", "tenant:t", "broadcast"]
         );
+    }
+
+    #[test]
+    fn of_two_members_with_one_name_the_later_counts() {
+        let command = json(r#"{"channel":"a","data":"x","channel":"b","data":"y"}"#).unwrap();
+        assert_eq!((command.channels, command.data), (vec!["b".to_owned()], "y".to_owned()));
+        let escaped = json(r#"{"ch\u0061nnel":"\u00e9"}"#).unwrap();
+        assert_eq!(escaped.channels, ["é"]);
+        let many: String = (0..100_000).map(|n| format!("\"k{n}\":0,")).collect();
+        let refused = json(&format!("{{\"channel\":\"a\",{many}\"z\":1}}")).unwrap_err();
+        assert!(matches!(refused, PublishError::UnknownKey { .. }), "{refused}");
     }
 
     #[test]

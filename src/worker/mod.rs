@@ -70,6 +70,8 @@ pub struct Worker<D: Driver> {
     timers: Timers,
     verified: VerifiedCache,
     broadcast: ChannelKey,
+    /// Of the channel published to last.
+    last_key: Option<ChannelKey>,
     now: Now,
     /// Next journal position to read.
     position: u64,
@@ -114,6 +116,7 @@ impl<D: Driver> Worker<D> {
             timers: Timers::new(),
             verified: VerifiedCache::new(VERIFIED_MAX),
             broadcast,
+            last_key: None,
             now,
             position: 0,
             last_seq,

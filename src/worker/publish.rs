@@ -10,7 +10,7 @@ use super::route::{Asked, Awaited, Next};
 use crate::auth::{Identity, TokenError};
 use crate::conn::Step;
 use crate::driver::{ConnId, Driver};
-use crate::journal::Draft;
+use crate::journal::{ChannelKey, Draft};
 use crate::proto::channel::Selector;
 use crate::proto::http::{Body, Fed, Framing, Problem, pairs};
 use crate::proto::publish::{Command, PublishError, batch};
@@ -202,7 +202,7 @@ impl<D: Driver> Worker<D> {
         (fed.used > 0 || fed.done).then_some(fed.used)
     }
 
-    fn read_line(&self, publish: &Publish, line: &[u8]) -> Result<Draft, Problem> {
+    fn read_line(&mut self, publish: &Publish, line: &[u8]) -> Result<Draft, Problem> {
         let command = publish.command.clone().json(line).and_then(Command::check);
         command.map_err(|e| publish_problem(&e)).and_then(|c| self.draft(c, &publish.identity))
     }
@@ -216,7 +216,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Checks that the identity may publish there, and encodes the event.
-    fn draft(&self, command: Command, identity: &Identity) -> Result<Draft, Problem> {
+    fn draft(&mut self, command: Command, identity: &Identity) -> Result<Draft, Problem> {
         let mut targets = SmallVec::new();
         for name in &command.channels {
             let selector = Selector::Name(name.clone());
@@ -224,7 +224,7 @@ impl<D: Driver> Worker<D> {
                 Problem::new(denied.status(), "publish-denied", denied.to_string())
                     .hint("the token's publish claim lists the channels it may publish to")
             })?;
-            targets.push(self.node.journal.key(name));
+            targets.push(self.key(name));
         }
         let event = command.event.as_deref();
         // Seven bytes for each line end: what counts is what will be kept and sent.
@@ -241,6 +241,14 @@ impl<D: Driver> Worker<D> {
             idempotency: command.idempotency_key.map(|key| (identity.scope, key.into())),
             expected: command.expected_id,
         })
+    }
+
+    /// A channel's key; a publisher mostly stays with one.
+    fn key(&mut self, name: &str) -> ChannelKey {
+        if self.last_key.as_ref().is_none_or(|key| &*key.name != name) {
+            self.last_key = Some(self.node.journal.key(name));
+        }
+        self.last_key.clone().unwrap_or_else(|| self.node.journal.key(name))
     }
 
     /// Appends a job's events, as many as there is room for.
