@@ -199,6 +199,46 @@ fn many_events_fit_one_request() {
     assert_eq!(server.get("/stats").json()["publishedMessages"], 1_000);
 }
 
+/// The first core's counters.
+fn counters(server: &Server) -> Value {
+    let cores = server.get_admin("/stats/cores").json();
+    cores["cores"][0].clone()
+}
+
+/// The counters show that the kernel is entered once for more than 200 deliveries, and that
+/// healthy ones complete in silence.
+#[test]
+fn a_large_fan_out_is_few_system_calls_and_no_completions() {
+    let server = Server::start(&["--workers", "1"], &[("AUTH_TOKEN", TOKEN)]);
+    let address = server.listen;
+    let args = "--connections 10000 --events 40 --publish-rate wait --max-lost 0 --json";
+    let run = thread::spawn(move || bench(address, &args.split_whitespace().collect::<Vec<_>>()));
+    // Between the first event and the first stream that ends, nothing but events happens.
+    let (mut first, mut last) = (None, None);
+    let full = |counters: &Value| counters["streams"] == 10_000 && counters["byes"] == 0;
+    support::wait_until(RUN_TIMEOUT, Duration::from_millis(5), || {
+        let now = counters(&server);
+        if full(&now) && now["publishes"].as_u64() > Some(2) {
+            first.get_or_insert_with(|| now.clone());
+            last = Some(now);
+        }
+        run.is_finished()
+    });
+    let report = run.join().expect("a run").json();
+    assert_eq!(report["deliveries"]["lost"], 0, "{report}");
+    let (first, last) = (first.expect("events came"), last.expect("events came"));
+    let grown = |name: &str| {
+        let value = |of: &Value| of[name].as_u64().unwrap_or_else(|| panic!("{name} in {of}"));
+        value(&last) - value(&first)
+    };
+    let deliveries = grown("deliveries");
+    assert!(deliveries >= 100_000, "{first} {last}");
+    assert!(grown("enters") * 200 <= deliveries, "{} enters: {first} {last}", grown("enters"));
+    // A publish is one receive; a short send (the client was slow) says two things.
+    let (requests, short) = (grown("requests"), grown("sends_short"));
+    assert!(grown("completions") <= 2 * requests + 2 * short + 8, "{first} {last}");
+}
+
 #[test]
 fn every_stream_may_be_somebody() {
     let secret = "0123456789abcdef0123456789abcdef";

@@ -140,6 +140,9 @@ pub trait Driver {
     /// Reads both clocks.
     fn now(&mut self) -> Now;
 
+    /// Times the kernel was entered so far.
+    fn enters(&self) -> u64;
+
     /// Most connections this driver can hold at once.
     fn capacity(&self) -> usize;
 

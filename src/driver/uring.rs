@@ -225,6 +225,10 @@ impl Driver for UringDriver {
         clock::now()
     }
 
+    fn enters(&self) -> u64 {
+        self.banks.iter().map(|bank| bank.ring.counts().enters).sum()
+    }
+
     fn capacity(&self) -> usize {
         self.plan.capacity
     }

@@ -97,6 +97,8 @@ counters! {
     sends_failed: counter,
     /// Sends in batches: how often the kernel was entered for them.
     flushes: counter,
+    /// Times the kernel was entered: system calls of the loop.
+    enters: counter,
     /// Completions taken.
     completions: counter,
     /// Turns of the loop.

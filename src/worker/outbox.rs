@@ -11,10 +11,10 @@ use std::sync::Arc;
 use crate::driver::{ConnId, Outgoing, Sock};
 use crate::journal::Event;
 
-/// Predicted cost of one enter, in nanoseconds, above which it is closed: some 220 small sends or
+/// Predicted cost of one enter, in nanoseconds, above which it is closed: some 250 small sends or
 /// 110 of 48 KB take about a millisecond.
 const COST_MAX_NS: u64 = 1_000_000;
-const SEND_COST_NS: u64 = 4_500;
+const SEND_COST_NS: u64 = 4_000;
 const BYTES_PER_NS: u64 = 10;
 
 /// Where the bytes of a frame can be found again when the socket took only half of them.

@@ -92,6 +92,7 @@ impl<D: Driver> Worker<D> {
     fn gauge(&self) {
         let counters = &self.node.counters[self.index];
         counters.turns.add(1);
+        counters.enters.set(self.driver.enters());
         counters.connections.set(self.conns.len() as u64);
         counters.streams.set(self.streams as u64);
         counters.lagging.set(self.lagging as u64);

@@ -178,6 +178,10 @@ impl Driver for SimDriver {
         Now { mono_ms, unix_ms: UNIX_START_MS + mono_ms }
     }
 
+    fn enters(&self) -> u64 {
+        0
+    }
+
     fn capacity(&self) -> usize {
         self.kernel.with(|kernel| kernel.sides[self.worker].descriptors())
     }
