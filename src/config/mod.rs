@@ -25,6 +25,9 @@ pub struct Settings {
     pub heartbeat_ms: u64,
     /// Longest life of a stream, milliseconds.
     pub lifetime_max_ms: Option<u64>,
+    /// Ended streams are noticed at once, at 256 bytes of kernel memory each; else by the heartbeats
+    /// that fail.
+    pub watch_hangup: bool,
     /// Most connections of the node.
     pub connections_max: Option<usize>,
     /// Which log lines are written.
@@ -124,6 +127,7 @@ impl Settings {
             token_ttl_s,
             heartbeat_ms: reader.number("SSE_HEARTBEAT_INTERVAL").unwrap_or(30_000).max(100),
             lifetime_max_ms: reader.number("SSE_CONNECTION_TIMEOUT"),
+            watch_hangup: reader.switch("RINGCAST_STREAM__WATCH_HANGUP", true),
             connections_max: reader
                 .number("MAX_SSE_CLIENTS")
                 .and_then(|number| usize::try_from(number).ok()),
@@ -194,6 +198,18 @@ impl<E: Fn(&str) -> Option<String>> Reader<E> {
             self.warnings.push(format!("{name}={text:?} is no plain number: {used} is used"));
         }
         number
+    }
+
+    fn switch(&mut self, name: &str, default: bool) -> bool {
+        match (self.env)(name).as_deref() {
+            None | Some("") => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                self.error(name, other, "write true or false");
+                default
+            }
+        }
     }
 
     /// A flag, or else its variable, with the name of the one that was given.

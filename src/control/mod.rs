@@ -187,6 +187,7 @@ fn options(settings: &Settings) -> Options {
         connections_max: total.div_ceil(settings.workers),
         heartbeat_ms: settings.heartbeat_ms,
         lifetime_max_ms: settings.lifetime_max_ms,
+        watch_hangup: settings.watch_hangup,
         anonymous: settings.jwt_secret.is_none(),
         ..Options::default()
     }

@@ -40,6 +40,9 @@ pub struct Options {
     pub linger_ms: u64,
     /// Streams are told to leave within this time when the node drains.
     pub drain_ms: u64,
+    /// Ended streams are noticed at once, at 256 bytes of kernel memory each; else by the heartbeats
+    /// that fail.
+    pub watch_hangup: bool,
     /// Subscribers need no token.
     pub anonymous: bool,
     /// Cookies that may carry a token.
@@ -65,6 +68,7 @@ impl Default for Options {
             publish_timeout_ms: 5_000,
             linger_ms: 2_000,
             drain_ms: 5_000,
+            watch_hangup: true,
             anonymous: true,
             cookies: vec!["access_token".to_owned()],
             pace: Pace::default(),

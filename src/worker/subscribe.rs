@@ -155,7 +155,9 @@ impl<D: Driver> Worker<D> {
         }
         conn.extra = Some(Box::new(extra));
         let sock = conn.sock;
-        if conn.armed.insert(Operation::Hangup) {
+        // A waiting poll sends nothing that could fail.
+        let watch = self.node.options.watch_hangup || form == Form::Poll;
+        if watch && conn.armed.insert(Operation::Hangup) {
             self.driver.watch_hangup(sock, id);
         }
         if form == Form::Poll {

@@ -232,3 +232,19 @@ fn s121_log_lines_tell_start_drain_and_stop_as_text_or_json() {
     assert_eq!(started["pid"], json.pid());
     assert!(started["timestamp"].is_string());
 }
+
+/// Without a watch on each stream (no kernel memory above the bare socket) those that are gone are
+/// noticed by the heartbeats that fail.
+#[test]
+fn s186_dead_streams_are_found_by_heartbeat_alone() {
+    let env = [("RINGCAST_STREAM__WATCH_HANGUP", "false"), ("SSE_HEARTBEAT_INTERVAL", "200")];
+    let mut rig = Rig::start_with(&env);
+    let mut kept = rig.open("/sse/a");
+    let gone: Vec<_> = (0..20).map(|_| rig.open("/sse/a")).collect();
+    let open = |rig: &Rig| rig.server.get("/stats").json()["activeConnections"].clone();
+    drop(gone);
+    let found = crate::support::wait_until(SOON, Duration::from_millis(50), || open(&rig) == 1);
+    assert!(found, "{} are still open", open(&rig));
+    rig.publish("a", "x");
+    assert_eq!(data_of(&mut kept, 1), ["x"]);
+}

@@ -104,11 +104,13 @@ impl Draws {
         let stall_max_ms = rng.u64(1_000..20_000);
         let connections_max = if rng.bool() { 1 << 14 } else { rng.usize(10..14) };
         let pace = if rng.u8(0..5) == 0 { Pace::default() } else { self.pace() };
+        let rng = &mut self.0;
         Options {
             connections_max,
             heartbeat_ms,
             lifetime_max_ms,
             stall_max_ms,
+            watch_hangup: rng.u8(0..4) > 0,
             pace,
             ..Options::default()
         }
