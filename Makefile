@@ -68,6 +68,10 @@ bench-idle: ## Measure the memory of idle streams.
 compare: ## Measure the floor, ringcast and its peers in one run.
 	benches/compare.sh
 
+.PHONY: proof
+proof: ## Measure connects, channels, mixed, stalled, storming, NDJSON and kernel memory.
+	benches/proof.sh
+
 .PHONY: million
 million: ## Hold a million streams in one process here (root, 12 GiB).
 	benches/million.sh

@@ -48,15 +48,17 @@ stop_server() {
     fi
 }
 
-# start_server floor|ringcast|PEER: on its core, ready when it accepts.
+# start_server floor|ringcast|PEER [ARGS...]: on its core, ready when it accepts.
 start_server() {
-    case $1 in
-    floor) taskset -c "$server_core" "$floor" "$port" >"$work/server.log" 2>&1 & ;;
+    local name=$1
+    shift
+    case $name in
+    floor) taskset -c "$server_core" "$floor" "$port" "$@" >"$work/server.log" 2>&1 & ;;
     ringcast)
         taskset -c "$server_core" "$ringcast" --workers 1 --listen "127.0.0.1:$port" \
-            --admin "127.0.0.1:$((port + 1))" >"$work/server.log" 2>&1 &
+            --admin "127.0.0.1:$((port + 1))" "$@" >"$work/server.log" 2>&1 &
         ;;
-    *) taskset -c "$server_core" "$folder/peers/$1/start" "$port" >"$work/server.log" 2>&1 & ;;
+    *) taskset -c "$server_core" "$folder/peers/$name/start" "$port" >"$work/server.log" 2>&1 & ;;
     esac
     server=$!
     for _ in $(seq 400); do
@@ -64,17 +66,18 @@ start_server() {
         if ! kill -0 "$server" 2>/dev/null; then break; fi
         sleep 0.05
     done
-    echo "the server $1 did not start:" >&2
+    echo "the server $name did not start:" >&2
     cat "$work/server.log" >&2
     exit 1
 }
 
-# load ARGS...: the load tool on its core; JSON on standard output.
+# load ARGS...: the load tool on its core; JSON on standard output. Not 0 when it fails.
 load() {
     timeout "${LOAD_TIMEOUT_S:-300}" taskset -c "$load_core" \
         "$ringcast" bench --url "$url" --json "$@" 2>"$work/load.log" || {
-        echo "the load tool failed (exit $?):" >&2
+        local code=$?
+        echo "the load tool failed (exit $code):" >&2
         cat "$work/load.log" >&2
-        exit 1
+        return 1
     }
 }

@@ -2,32 +2,54 @@
 # One table from one run: the floor, ringcast and its peers under the same load, pinned alike.
 #
 #   PEERS="axum better-sse" CONNECTIONS=10000 DATA_BYTES=128 ROUNDS=3 benches/compare.sh
+#   PEERS=all benches/compare.sh
 #
 # `single`: the publisher waits until all have read the event before, one event a send.
-# `burst`: 32 publishers as fast as they are answered. Writes benches/results/DATE-compare.md.
+# `burst`: 32 publishers as fast as they are answered. `channels`: 2,000 events a second to 1,000
+# channels of 10 streams. `publish`: 8 publishers as fast as they are answered, one stream.
+# Writes benches/results/DATE-compare.md.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 in_session "${BASH_SOURCE[0]}" "$@"
 
 peers=${PEERS:-axum better-sse}
+if [ "$peers" = all ]; then peers=$(cd "$folder/peers" && echo *); fi
 connections=${CONNECTIONS:-10000}
 data_bytes=${DATA_BYTES:-128}
 rounds=${ROUNDS:-3}
 
 build
-for peer in $peers; do "$folder/peers/$peer/start"; done
+usable=
+for peer in $peers; do
+    # What cannot be installed here is left out, and said so.
+    if "$folder/peers/$peer/start" >&2; then usable="$usable $peer"; else
+        echo "note: the peer $peer could not be installed" >&2
+    fi
+done
+peers=${usable# }
 
-common=(--scenario fanout --connections "$connections" --data-bytes "$data_bytes")
+# A peer that fails a scenario has no figure there; the floor and ringcast may not fail.
+run() {
+    local name=$1 kind=$2 round=$3
+    shift 3
+    if ! load "$@" >"$work/${kind}_${name}_$round.json"; then
+        rm -f "$work/${kind}_${name}_$round.json"
+        case $name in floor | ringcast) exit 1 ;; esac
+        return 0
+    fi
+    printf '%-11s %-8s' "$name" "$kind"
+    python3 "$folder/figures.py" line "$work/${kind}_${name}_$round.json"
+}
+
 measure() {
+    local common=(--connections "$connections" --data-bytes "$data_bytes")
     start_server "$1"
     # Caches fill and buffers grow in the first events: they are not measured.
-    load "${common[@]}" --events 10 --publish-rate wait >/dev/null
-    load "${common[@]}" --events 50 --publish-rate wait >"$work/single_$1_$2.json"
-    load "${common[@]}" --events 300 --publish-rate max --publishers 32 >"$work/burst_$1_$2.json"
+    run "$1" warm "$2" --scenario fanout "${common[@]}" --events 10 --publish-rate wait >/dev/null
+    run "$1" single "$2" --scenario fanout "${common[@]}" --events 50 --publish-rate wait
+    run "$1" burst "$2" --scenario burst "${common[@]}" --duration 15
+    run "$1" channels "$2" --scenario channels --data-bytes "$data_bytes" --events 8000
+    run "$1" publish "$2" --scenario publish --data-bytes "$data_bytes" --duration 4
     stop_server
-    for kind in single burst; do
-        printf '%-11s %-7s' "$1" "$kind"
-        python3 "$folder/figures.py" line "$work/${kind}_$1_$2.json"
-    done
 }
 
 load_before=$(cut -d' ' -f1-3 /proc/loadavg)

@@ -28,8 +28,10 @@ def line(report):
         parts.append(f"{server['bytes_per_connection_upper_half']:.0f} B in the upper half")
         parts.append(f"{server['cpu_holding_s']:.2f} s of CPU while held")
     else:
-        latency = found["latency"]
-        parts.append(f"{server['cpu_us_per_delivery']:.3f} us a delivery")
+        latency = found["latency"] or {"p50_us": 0, "p99_us": 0}
+        cpu = server.get("cpu_us_per_delivery")
+        parts.append("no delivery" if cpu is None else f"{cpu:.3f} us a delivery")
+        parts.append(f"{report['publishes']['per_second']:.0f} publishes/s")
         parts.append(f"p50 {latency['p50_us'] / 1000:.1f} ms, p99 {latency['p99_us'] / 1000:.1f} ms")
         parts.append(f"waited {waited(report):.0%}")
         parts.append(f"client {report['client']['busiest_thread_percent']:.0f} %")
@@ -167,38 +169,182 @@ def million(arguments):
     publish(arguments, f"{count:,} streams", body)
 
 
+def reports(folder, kind, name):
+    """Of all rounds, those that could look at the server."""
+    found = [read(path) for path in sorted(folder.glob(f"{kind}_{name}_*.json"))]
+    return [report for report in found if report["server"]]
+
+
+def middle(found, figure):
+    """The median of a figure; none without rounds."""
+    values = [value for value in map(figure, found) if value is not None]
+    return statistics.median(values) if values else None
+
+
+def shown(value, form, base=None):
+    """A figure, with its ratio to the floor's."""
+    if value is None:
+        return "-"
+    return form.format(value) + (f" ({value / base:.2f})" if base else "")
+
+
+def cpu_of(report):
+    return report["server"]["cpu_us_per_delivery"]
+
+
+def p99_of(report):
+    return report["deliveries"]["latency"]["p99_us"] / 1000
+
+
+def lost_of(found):
+    lost = sum(report["deliveries"]["lost"] for report in found)
+    due = sum(report["deliveries"]["expected"] for report in found)
+    return f"{lost / max(due, 1):.2%}" if found else "-"
+
+
+def limited(found):
+    if not found:
+        return "-"
+    return "yes" if any(report["client"]["was_the_limit"] for report in found) else "no"
+
+
 def compare(arguments):
     folder = pathlib.Path(arguments.folder)
+    names = arguments.names.split()
     body = []
     for kind, title in (
         ("single", "One event per send: the next when all have read the one before"),
         ("burst", "Burst: 32 publishers, as fast as they are answered"),
+        ("channels", "1,000 channels of 10 streams, 2,000 events a second"),
     ):
-        rows, base = [], None
-        for name in arguments.names.split():
-            reports = [read(path) for path in sorted(folder.glob(f"{kind}_{name}_*.json"))]
-            reports = [report for report in reports if report["server"]]
-            cpu = statistics.median(report["server"]["cpu_us_per_delivery"] for report in reports)
-            base = base or cpu
-            rate = statistics.median(report["deliveries"]["per_second"] for report in reports)
-            p99 = statistics.median(report["deliveries"]["latency"]["p99_us"] for report in reports)
-            lost = sum(report["deliveries"]["lost"] for report in reports)
-            due = sum(report["deliveries"]["expected"] for report in reports)
-            bounded = any(report["client"]["was_the_limit"] for report in reports)
-            rows.append(
-                f"| {name} | {cpu:.3f} | {cpu / base:.2f} | {rate:,.0f} | {p99 / 1000:.1f} "
-                f"| {lost / max(due, 1):.2%} | {'yes' if bounded else 'no'} |"
-            )
+        base = middle(reports(folder, kind, "floor"), cpu_of)
         body += [
             f"## {title}",
             "",
-            "| server | CPU us a delivery | to the floor | deliveries/s | p99 ms | lost "
+            "| server | CPU us a delivery (to the floor) | deliveries/s | p99 ms | lost "
             "| load tool was the limit |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-            *rows,
-            "",
+            "| --- | --- | --- | --- | --- | --- |",
         ]
-    publish(arguments, "ringcast beside its peers", body[:-1])
+        for name in names:
+            found = reports(folder, kind, name)
+            rate = middle(found, lambda report: report["deliveries"]["per_second"])
+            body.append(
+                f"| {name} | {shown(middle(found, cpu_of), '{:.3f}', base)} "
+                f"| {shown(rate, '{:,.0f}')} | {shown(middle(found, p99_of), '{:.1f}')} "
+                f"| {lost_of(found)} | {limited(found)} |"
+            )
+        body.append("")
+    body += [
+        "## 8 publishers, one stream; what a stream costs",
+        "",
+        "Connects and bytes are those of the first run on a fresh server.",
+        "",
+        "| server | publishes/s (to the floor) | CPU us a publish | load tool was the limit "
+        "| connects/s | CPU us a connect | user bytes a stream |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    rate = lambda report: report["publishes"]["per_second"]
+    base = middle(reports(folder, "publish", "floor"), rate)
+    for name in names:
+        found, fresh = reports(folder, "publish", name), reports(folder, "warm", name)
+        cpu = middle(found, lambda report: report["server"]["cpu_us_per_publish"])
+        connects = middle(fresh, lambda report: report["connections"]["per_second"])
+        connect_cpu = middle(fresh, lambda report: report["server"]["cpu_us_per_connect"])
+        size = middle(fresh, lambda report: report["server"]["bytes_per_connection"])
+        body.append(
+            f"| {name} | {shown(middle(found, rate), '{:,.0f}', base)} | {shown(cpu, '{:.2f}')} "
+            f"| {limited(found)} | {shown(connects, '{:,.0f}')} | {shown(connect_cpu, '{:.1f}')} "
+            f"| {shown(size, '{:,.0f}')} |"
+        )
+    publish(arguments, "ringcast beside its peers", body)
+
+
+def proof(arguments):
+    folder = pathlib.Path(arguments.folder)
+    of = lambda kind, name, figure: middle(reports(folder, kind, name), figure)
+    rows = []
+
+    def row(what, found, target, kept):
+        rows.append(f"| {what} | {found} | {target} | {'yes' if kept else 'no'} |")
+
+    rate = lambda report: report["connections"]["per_second"]
+    floor, ours = of("connect", "floor", rate), of("connect", "ringcast", rate)
+    row(
+        "connects/s, each with a token of its own, to the floor's without",
+        f"{ours:,.0f} to {floor:,.0f}: **{ours / floor:.2f}**",
+        ">= 0.8",
+        ours / floor >= 0.8,
+    )
+    floor, ours = of("channels", "floor", cpu_of), of("channels", "ringcast", cpu_of)
+    row(
+        "1,000 channels x 10, 2,000 publishes/s: CPU a delivery to the floor's",
+        f"{ours:.2f} to {floor:.2f} us: **{ours / floor:.2f}**; p99 "
+        f"{of('channels', 'ringcast', p99_of):.2f} to {of('channels', 'floor', p99_of):.2f} ms",
+        "<= 1.10",
+        ours / floor <= 1.10,
+    )
+    single = of(
+        "mixed",
+        "ringcast",
+        lambda report: report["deliveries"]["single_latency"]["p99_us"] / 1000,
+    )
+    row(
+        "one-to-one p99 while 10,000 streams get a broadcast each 100 ms",
+        f"**{single:.2f} ms**",
+        "<= 3 ms",
+        single <= 3,
+    )
+    for percent in (1, 10):
+        ratio = of(f"stall{percent}", "ringcast", lambda report: report["stall"]["ratio"])
+        row(
+            f"deliveries/s to the others while {percent} % do not read, to before",
+            f"**{ratio:.2f}**",
+            ">= 0.95",
+            ratio >= 0.95,
+        )
+    ratio = of("storm", "ringcast", lambda report: report["reconnects"]["ratio"])
+    seconds = of("storm", "ringcast", lambda report: report["reconnects"]["seconds"])
+    lost = sum(report["deliveries"]["lost"] for report in reports(folder, "storm", "ringcast"))
+    row(
+        f"{arguments.streams:,} reconnect at once, 100 events missed each, to the same with none",
+        f"{seconds:.2f} s: **{ratio:.2f}**, {lost} lost",
+        "<= 3, exact",
+        ratio <= 3 and lost == 0,
+    )
+    rate = of("ndjson", "ringcast", lambda report: report["publishes"]["per_second"])
+    row("NDJSON events/s on one core, 128 B", f"**{rate:,.0f}**", ">= 1,000,000", rate >= 1e6)
+    (identity,) = reports(folder, "identity", "ringcast")
+    size = identity["server"]["bytes_per_connection"]
+    row(
+        f"user bytes a stream with token, user, tenant and three shared channels, at "
+        f"{identity['connections']['opened']:,}",
+        f"**{size:.0f}** ({identity['server']['bytes_per_connection_upper_half']:.0f} from half "
+        "to all)",
+        "<= 384",
+        size <= 384,
+    )
+    kernel = {}
+    for label in ("bare", "watched", "lean"):
+        values = [int(text) for text in (folder / f"kernel_{label}").read_text().split()]
+        kernel[label] = statistics.median(values) / arguments.streams
+    watched, lean = kernel["watched"] - kernel["bare"], kernel["lean"] - kernel["bare"]
+    row(
+        "kernel bytes a stream above the bare socket",
+        f"**{watched:.0f}**; lean {lean:.0f}",
+        "<= 300; 0",
+        watched <= 300 and lean <= 16,
+    )
+    floors = [cpu_of(report) for report in reports(folder, "channels", "floor")]
+    spread = (max(floors) - min(floors)) / statistics.median(floors)
+    body = [
+        f"Medians of {len(floors)} rounds; the floor's own processor time differs by {spread:.0%} "
+        "between them.",
+        "",
+        "| what | found | target | kept |",
+        "| --- | --- | --- | --- |",
+        *rows,
+    ]
+    publish(arguments, "Promises beside the floor", body)
 
 
 def main():
@@ -207,12 +353,15 @@ def main():
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for name, run in (("compare", compare), ("million", million), ("fanout", fanout), ("idle", idle)):
+    for run in (compare, million, fanout, idle, proof):
+        name = run.__name__
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):
             command.add_argument(flag, required=True)
         if run is million:
             command.add_argument("--machine-bytes", type=int, required=True)
+        if run is proof:
+            command.add_argument("--streams", type=int, required=True)
         if run is compare:
             command.add_argument("--names", required=True)
         command.set_defaults(run=run)
