@@ -6,10 +6,12 @@
 
 mod links;
 mod patterns;
+mod shelves;
 mod stripes;
 mod topic;
 mod topics;
 
+pub use shelves::Shelves;
 pub use stripes::Stripes;
 pub use topic::{Pending, Topic, TopicName, Walk};
 pub use topics::{Hub, TopicId};

@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::journal::ChannelKey;
 use crate::proto::channel::Pattern;
 
 /// What a topic stands for.
 #[derive(Debug, Clone)]
 pub enum TopicName {
-    /// A channel, with users (`user:..`) and tenants (`tenant:..`).
+    /// A channel, with users (`user:..`), tenants (`tenant:..`) and the broadcast, which every stream
+    /// belongs to without standing in a member list.
     Channel(ChannelKey),
     /// All channels that match.
-    Pattern(Pattern),
-    /// Every stream; has no member list.
-    Broadcast,
+    Pattern(Box<Pattern>),
 }
 
 /// An event that some members have not got yet.
@@ -48,23 +49,30 @@ pub(super) struct Member {
     pub(super) link: u32,
 }
 
+/// What a topic owes its members. Most topics owe nothing most of the time, so it stands apart.
+#[derive(Debug, Default)]
+pub(super) struct Debt {
+    /// Events not yet brought to all members, in order.
+    pending: VecDeque<Pending>,
+    /// The pass under way.
+    walk: Option<Walk>,
+}
+
+static NOTHING: VecDeque<Pending> = VecDeque::new();
+
 /// One topic of this core.
 #[derive(Debug)]
 pub struct Topic {
     /// What it stands for.
     pub name: TopicName,
-    /// Events not yet brought to all members, in order.
-    pub pending: VecDeque<Pending>,
-    /// The pass under way.
-    pub walk: Option<Walk>,
-    /// Stands in a work queue.
-    pub queued: bool,
-    pub(super) members: Vec<Member>,
+    pub(super) debt: Option<Box<Debt>>,
+    /// A user's topic seldom has more than two.
+    pub(super) members: SmallVec<[Member; 2]>,
 }
 
 impl Topic {
     pub(super) fn new(name: TopicName) -> Self {
-        Self { name, pending: VecDeque::new(), walk: None, queued: false, members: Vec::new() }
+        Self { name, debt: None, members: SmallVec::new() }
     }
 
     /// Members linked to it (0 for the broadcast).
@@ -85,29 +93,80 @@ impl Topic {
         self.members.get(index).map(|member| member.slot)
     }
 
+    /// It owes its members something: it stands in a work queue.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.debt.is_some()
+    }
+
+    /// Events not yet brought to all members, in order.
+    #[must_use]
+    pub fn pending(&self) -> &VecDeque<Pending> {
+        self.debt.as_ref().map_or(&NOTHING, |debt| &debt.pending)
+    }
+
+    /// The pass under way.
+    #[must_use]
+    pub fn walk(&self) -> Option<Walk> {
+        self.debt.as_ref()?.walk
+    }
+
     /// Begins a walk over `len` members that carries as many pending events as fit `bytes_max`
     /// (at least one).
     pub fn begin_walk(&mut self, len: usize, bytes_max: usize) {
+        let Some(debt) = self.debt.as_mut() else { return };
         let mut bytes = 0_usize;
         let mut events = 0_usize;
-        for pending in &self.pending {
+        for pending in &debt.pending {
             bytes += pending.len as usize;
             if events > 0 && bytes > bytes_max {
                 break;
             }
             events += 1;
         }
-        self.walk = events
+        debt.walk = events
             .checked_sub(1)
-            .and_then(|last| self.pending.get(last))
+            .and_then(|last| debt.pending.get(last))
             .map(|last| Walk { cursor: len, events, target_seq: last.seq });
     }
 
+    /// Goes one member on; its index, none at the end of the walk.
+    pub fn step(&mut self) -> Option<usize> {
+        let walk = self.debt.as_mut()?.walk.as_mut()?;
+        walk.cursor = walk.cursor.checked_sub(1)?;
+        Some(walk.cursor)
+    }
+
+    /// A member has left: the walk goes on below the new end at the latest.
+    pub(super) fn shorten_walk(&mut self) {
+        let len = self.members.len();
+        if let Some(walk) = self.debt.as_mut().and_then(|debt| debt.walk.as_mut()) {
+            walk.cursor = walk.cursor.min(len);
+        }
+    }
+}
+
+impl Debt {
+    pub(super) fn add(&mut self, pending: Pending) {
+        if self.pending.back().is_none_or(|last| last.position != pending.position) {
+            self.pending.push_back(pending);
+        }
+    }
+
     /// Ends the walk: what it carried is owed to nobody any more. True when more is pending.
-    pub fn end_walk(&mut self) -> bool {
+    pub(super) fn end_walk(&mut self) -> bool {
         if let Some(walk) = self.walk.take() {
             self.pending.drain(..walk.events.min(self.pending.len()));
         }
         !self.pending.is_empty()
+    }
+
+    /// Empty again, for another topic.
+    pub(super) fn clear(&mut self) {
+        /// What a burst has made large is not kept.
+        const KEEP: usize = 64;
+        self.walk = None;
+        self.pending.clear();
+        self.pending.shrink_to(KEEP);
     }
 }

@@ -1,12 +1,12 @@
 //! The index: from a channel to its topic, from a topic to its members, and back.
 
 use hashbrown::HashTable;
-use slab::Slab;
 use smallvec::SmallVec;
 
 use super::links::{Link, LinkTable, Links};
 use super::patterns::PatternIndex;
-use super::topic::{Member, Topic, TopicName};
+use super::shelves::Shelves;
+use super::topic::{Debt, Member, Pending, Topic, TopicName};
 use crate::journal::ChannelKey;
 use crate::proto::channel::Pattern;
 
@@ -17,39 +17,33 @@ pub struct TopicId(pub u32);
 /// The subscribers of one core.
 #[derive(Debug)]
 pub struct Hub {
-    topics: Slab<Topic>,
+    topics: Shelves<Topic>,
     channels: HashTable<TopicId>,
     patterns: PatternIndex,
     links: LinkTable,
+    /// Debts paid, to be used again: an event allocates none.
+    #[expect(clippy::vec_box, reason = "they go back into topics as they are")]
+    paid: Vec<Box<Debt>>,
 }
 
-impl Default for Hub {
-    fn default() -> Self {
-        let mut topics = Slab::new();
-        topics.insert(Topic::new(TopicName::Broadcast));
+/// Debts kept for later.
+const PAID_MAX: usize = 4_096;
+
+impl Hub {
+    /// Nobody yet. `broadcast` is the channel all streams belong to.
+    #[must_use]
+    pub fn new(broadcast: ChannelKey) -> Self {
+        let mut topics = Shelves::new();
+        topics.insert(Topic::new(TopicName::Channel(broadcast)));
         Self {
             topics,
             channels: HashTable::new(),
             patterns: PatternIndex::default(),
             links: LinkTable::default(),
+            paid: Vec::new(),
         }
     }
-}
 
-fn hash_of(topics: &Slab<Topic>, id: TopicId) -> u64 {
-    match topics.get(id.0 as usize).map(|topic| &topic.name) {
-        Some(TopicName::Channel(key)) => key.hash,
-        _ => 0,
-    }
-}
-
-fn is_channel(topics: &Slab<Topic>, id: TopicId, key: &ChannelKey) -> bool {
-    topics
-        .get(id.0 as usize)
-        .is_some_and(|topic| matches!(&topic.name, TopicName::Channel(known) if known == key))
-}
-
-impl Hub {
     /// The topic every stream belongs to.
     pub const BROADCAST: TopicId = TopicId(0);
 
@@ -102,12 +96,40 @@ impl Hub {
     /// Links a stream to a pattern.
     pub fn link_pattern(&mut self, slot: u32, pattern: &Pattern) -> TopicId {
         let id = self.patterns.find(pattern).unwrap_or_else(|| {
-            let id = self.add(TopicName::Pattern(pattern.clone()));
+            let id = self.add(TopicName::Pattern(Box::new(pattern.clone())));
             self.patterns.insert(pattern.clone(), id);
             id
         });
         self.link(slot, id);
         id
+    }
+
+    /// Gives back what linking has taken in advance: call it when a stream has all its links.
+    pub fn settle(&mut self, slot: u32) {
+        self.links.get_mut(slot).shrink_to_fit();
+    }
+
+    /// Notes an event that a topic owes its members. True when it owed nothing before: then it has
+    /// to be walked.
+    pub fn owe(&mut self, id: TopicId, pending: Pending) -> bool {
+        let Some(topic) = self.topics.get_mut(id.0 as usize) else { return false };
+        let owed = topic.debt.is_some();
+        let paid = &mut self.paid;
+        topic.debt.get_or_insert_with(|| paid.pop().unwrap_or_default()).add(pending);
+        !owed
+    }
+
+    /// Ends a topic's walk: what it carried is owed to nobody any more. True when more is pending.
+    pub fn end_walk(&mut self, id: TopicId) -> bool {
+        let Some(topic) = self.topics.get_mut(id.0 as usize) else { return false };
+        if topic.debt.as_mut().is_some_and(|debt| debt.end_walk()) {
+            return true;
+        }
+        if let Some(mut debt) = topic.debt.take().filter(|_| self.paid.len() < PAID_MAX) {
+            debt.clear();
+            self.paid.push(debt);
+        }
+        false
     }
 
     /// Topics a stream is linked to, in the order of linking; the broadcast is not listed.
@@ -143,9 +165,7 @@ impl Hub {
     fn leave(&mut self, link: Link) {
         let Some(topic) = self.topics.get_mut(link.topic.0 as usize) else { return };
         topic.members.swap_remove(link.index as usize);
-        if let Some(walk) = &mut topic.walk {
-            walk.cursor = walk.cursor.min(topic.members.len());
-        }
+        topic.shorten_walk();
         if let Some(moved) = topic.members.get(link.index as usize)
             && let Some(other) = self.links.get_mut(moved.slot).get_mut(moved.link as usize)
         {
@@ -157,7 +177,7 @@ impl Hub {
     }
 
     fn drop_topic(&mut self, id: TopicId) {
-        let topic = self.topics.remove(id.0 as usize);
+        let Some(topic) = self.topics.remove(id.0 as usize) else { return };
         match &topic.name {
             TopicName::Channel(key) => {
                 if let Ok(entry) = self.channels.find_entry(key.hash, |known| *known == id) {
@@ -165,9 +185,21 @@ impl Hub {
                 }
             }
             TopicName::Pattern(pattern) => self.patterns.remove(pattern),
-            TopicName::Broadcast => {}
         }
     }
+}
+
+fn hash_of(topics: &Shelves<Topic>, id: TopicId) -> u64 {
+    match topics.get(id.0 as usize).map(|topic| &topic.name) {
+        Some(TopicName::Channel(key)) => key.hash,
+        _ => 0,
+    }
+}
+
+fn is_channel(topics: &Shelves<Topic>, id: TopicId, key: &ChannelKey) -> bool {
+    topics
+        .get(id.0 as usize)
+        .is_some_and(|topic| matches!(&topic.name, TopicName::Channel(known) if known == key))
 }
 
 #[cfg(test)]

@@ -155,9 +155,6 @@ impl<D: Driver> Worker<D> {
             };
             let (span, overflow) = match &topic.name {
                 TopicName::Channel(key) => journal.read_channel(key, range, &mut found.events),
-                TopicName::Broadcast => {
-                    journal.read_channel(&self.broadcast, range, &mut found.events)
-                }
                 TopicName::Pattern(pattern) => {
                     journal.read_pattern(pattern, range, &mut found.events)
                 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::parked::PublishJob;
 use super::route::Awaited;
-use super::shelves::Shelves;
-use crate::auth::Identity;
 use crate::conn::{Armed, Operation, State, Step};
 use crate::driver::{ConnId, Sock};
+use crate::hub::Shelves;
 use crate::journal::Event;
 use crate::proto::http::{Body, Scan};
 
@@ -51,10 +50,9 @@ pub(super) struct Request {
     pub(super) job: Option<Box<PublishJob>>,
 }
 
-/// What a stream needs beyond its position; none for an anonymous one that is live.
+/// What a stream needs beyond its position; none for one that is live and has no filter.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
-    pub(super) identity: Option<Arc<Identity>>,
     /// Only these event names.
     pub(super) events: Option<Box<[Box<str>]>>,
     /// The join under way.
@@ -98,6 +96,8 @@ pub(super) struct Conn {
     pub(super) since_ms: u32,
     /// Since when it lags, ms (wrapping); only with `behind`.
     pub(super) behind_since_ms: u32,
+    /// Unix second at which its token ends; 0: never.
+    pub(super) expires_unix_s: u32,
     /// Everything up to this id has been sent.
     pub(super) position: u64,
     pub(super) state: State,
@@ -121,12 +121,8 @@ pub(super) struct Conn {
 impl Extra {
     /// Nothing in it is needed any more.
     pub(super) fn is_plain(&self) -> bool {
-        let Self { identity, events, join, control_off, control_on: _, poll_until_ms } = self;
-        identity.is_none()
-            && events.is_none()
-            && join.is_none()
-            && !control_off
-            && *poll_until_ms == 0
+        let Self { events, join, control_off, control_on: _, poll_until_ms } = self;
+        events.is_none() && join.is_none() && !control_off && *poll_until_ms == 0
     }
 }
 
@@ -188,6 +184,7 @@ impl Conns {
             half: None,
             request: Some(request),
             extra: None,
+            expires_unix_s: 0,
         });
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         self.slots = self.slots.max(slot.saturating_add(1));

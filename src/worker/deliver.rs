@@ -50,7 +50,9 @@ impl<D: Driver> Worker<D> {
                     };
                     if members > 0 {
                         let small = members <= self.pace.small_members_max;
-                        owe(&mut self.hub, &mut self.queues, *topic, pending, small);
+                        if self.hub.owe(*topic, pending) {
+                            self.queues.push(*topic, small);
+                        }
                     }
                 }
             }
@@ -82,15 +84,16 @@ impl<D: Driver> Worker<D> {
     /// Walks one topic's members until all are visited or the outbox is full.
     fn walk(&mut self, id: TopicId, sends_max: usize) -> Walked {
         let members = if id == Hub::BROADCAST { self.conns.slots() as usize } else { 0 };
-        let Some(topic) = self.hub.topic_mut(id).filter(|topic| topic.queued) else {
+        let Some(topic) = self.hub.topic_mut(id).filter(|topic| topic.owes()) else {
             return Walked::Done;
         };
-        if topic.walk.is_none() {
+        if topic.walk().is_none() {
             let members = if id == Hub::BROADCAST { members } else { topic.len() };
             topic.begin_walk(members, self.pace.run_bytes_max);
         }
-        let Some(last_seq) = topic.walk.map(|walk| walk.target_seq) else {
-            return self.leave_queue(id);
+        let Some(last_seq) = topic.walk().map(|walk| walk.target_seq) else {
+            self.hub.end_walk(id);
+            return Walked::Done;
         };
         // Laid out for the first member that takes it: none may, where all lag.
         let mut run = None;
@@ -98,11 +101,8 @@ impl<D: Driver> Worker<D> {
             if self.outbox.is_full(sends_max) {
                 return Walked::More;
             }
-            let Some(walk) = self.hub.topic_mut(id).and_then(|topic| topic.walk.as_mut()) else {
-                return Walked::Done;
-            };
-            let Some(cursor) = walk.cursor.checked_sub(1) else { break };
-            walk.cursor = cursor;
+            let Some(topic) = self.hub.topic_mut(id) else { return Walked::Done };
+            let Some(cursor) = topic.step() else { break };
             let slot = if id == Hub::BROADCAST {
                 u32::try_from(cursor).ok()
             } else {
@@ -113,18 +113,9 @@ impl<D: Driver> Worker<D> {
             }
         }
         let members = self.hub.topic(id).map_or(0, |topic| topic.len());
-        if self.hub.topic_mut(id).is_some_and(|topic| topic.end_walk()) {
+        if self.hub.end_walk(id) {
             let members = if id == Hub::BROADCAST { self.streams } else { members };
             self.queues.push(id, members <= self.pace.small_members_max);
-        } else if let Some(topic) = self.hub.topic_mut(id) {
-            topic.queued = false;
-        }
-        Walked::Done
-    }
-
-    fn leave_queue(&mut self, id: TopicId) -> Walked {
-        if let Some(topic) = self.hub.topic_mut(id) {
-            topic.queued = false;
         }
         Walked::Done
     }
@@ -148,10 +139,10 @@ impl<D: Driver> Worker<D> {
             return self.gather(slot, custom);
         }
         let Some(topic) = self.hub.topic(id) else { return };
-        let Some(walk) = topic.walk else { return };
-        let complete = walk.events == topic.pending.len();
+        let Some(walk) = topic.walk() else { return };
+        let complete = walk.events == topic.pending().len();
         let run = run.get_or_insert_with(|| {
-            let events = topic.pending.iter().take(walk.events);
+            let events = topic.pending().iter().take(walk.events);
             let events = events.filter_map(|p| Some((p, &**self.reader.get(p.position)?)));
             put_run(&mut self.outbox, events)
         });
@@ -176,7 +167,7 @@ impl<D: Driver> Worker<D> {
     /// No other topic of this stream owes it anything now.
     fn owes_only(&self, slot: u32, id: TopicId) -> bool {
         let owes = |other: TopicId| {
-            other != id && self.hub.topic(other).is_some_and(|topic| !topic.pending.is_empty())
+            other != id && self.hub.topic(other).is_some_and(|topic| !topic.pending().is_empty())
         };
         if is_planted(Planted::Overtake) {
             return true;
@@ -192,8 +183,8 @@ impl<D: Driver> Worker<D> {
         owed.clear();
         for id in self.hub.topics_of(slot).chain([Hub::BROADCAST]) {
             let Some(topic) = self.hub.topic(id) else { continue };
-            let from = topic.pending.partition_point(|pending| pending.seq <= before);
-            owed.extend(topic.pending.iter().skip(from));
+            let from = topic.pending().partition_point(|pending| pending.seq <= before);
+            owed.extend(topic.pending().iter().skip(from));
         }
         owed.sort_unstable_by_key(|pending| pending.position);
         owed.dedup_by_key(|pending| pending.position);
@@ -264,22 +255,11 @@ impl<D: Driver> Worker<D> {
     pub(super) fn finish_read(&mut self) {
         let queued = self.queues.small.iter().chain(&self.queues.large);
         let oldest = queued
-            .filter_map(|id| self.hub.topic(*id)?.pending.front())
+            .filter_map(|id| self.hub.topic(*id)?.pending().front())
             .map(|pending| pending.position)
             .min()
             .unwrap_or(self.position);
         self.reader.finish(oldest);
-    }
-}
-
-fn owe(hub: &mut Hub, queues: &mut super::Queues, id: TopicId, pending: Pending, small: bool) {
-    let Some(topic) = hub.topic_mut(id) else { return };
-    if topic.pending.back().is_some_and(|last| last.position == pending.position) {
-        return;
-    }
-    topic.pending.push_back(pending);
-    if !std::mem::replace(&mut topic.queued, true) {
-        queues.push(id, small);
     }
 }
 

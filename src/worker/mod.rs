@@ -15,7 +15,6 @@ mod planted;
 mod poll;
 mod publish;
 mod route;
-mod shelves;
 #[cfg(test)]
 mod simulation;
 mod subscribe;
@@ -69,7 +68,6 @@ pub struct Worker<D: Driver> {
     stripes: Stripes,
     timers: Timers,
     verified: VerifiedCache,
-    broadcast: ChannelKey,
     /// Of the channel published to last.
     last_key: Option<ChannelKey>,
     now: Now,
@@ -107,7 +105,7 @@ impl<D: Driver> Worker<D> {
             index,
             driver,
             reader,
-            hub: Hub::default(),
+            hub: Hub::new(broadcast),
             conns: Conns::new(),
             outbox: Outbox::new(),
             pace: node.options.pace,
@@ -115,7 +113,6 @@ impl<D: Driver> Worker<D> {
             stripes: Stripes::new(visit_ms, now.mono_ms),
             timers: Timers::new(),
             verified: VerifiedCache::new(VERIFIED_MAX),
-            broadcast,
             last_key: None,
             now,
             position: 0,

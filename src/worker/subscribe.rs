@@ -106,7 +106,6 @@ impl<D: Driver> Worker<D> {
         let names = self.link(id, &subscription, identity);
         let (position, join) = self.place(id, &subscription);
         let mut extra = Extra {
-            identity: (!identity.is_anonymous()).then(|| Arc::clone(identity)),
             events: subscription.events.map(|names| names.into_iter().map(Into::into).collect()),
             join: Some(join),
             control_off: subscription.control == Control::Off,
@@ -120,10 +119,6 @@ impl<D: Driver> Worker<D> {
             let wait_ms = if subscription.once { 0 } else { subscription.poll_timeout_ms };
             extra.poll_until_ms = now.mono_ms + wait_ms;
         }
-        let expires_ms = identity.expires_unix_s.map(|expires_unix_s| {
-            let left_ms = expires_unix_s.saturating_mul(1_000).saturating_sub(now.unix_ms);
-            now.mono_ms.saturating_add(left_ms)
-        });
         let poll_until_ms = extra.poll_until_ms;
         let open = Some(ControlEvent::Open {
             connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
@@ -137,6 +132,9 @@ impl<D: Driver> Worker<D> {
         conn.custom = form != Form::Sse || extra.events.is_some();
         conn.position = position;
         conn.since_ms = wrap_ms(now.mono_ms);
+        // Beyond 2106 the stream's own lifetime ends first.
+        let expires = identity.expires_unix_s.map(|s| u32::try_from(s.max(1)).unwrap_or(u32::MAX));
+        conn.expires_unix_s = expires.unwrap_or(0);
         if form == Form::Poll {
             conn.step(Step::Poll);
             if let Some(request) = conn.request.as_mut() {
@@ -162,8 +160,8 @@ impl<D: Driver> Worker<D> {
         }
         if form == Form::Poll {
             self.schedule(id, poll_until_ms);
-        } else if let Some(expires_ms) = expires_ms {
-            self.schedule(id, expires_ms);
+        } else {
+            self.expect_expiry(id);
         }
         self.fall_behind(id.slot);
         Next::Waiting
@@ -201,6 +199,7 @@ impl<D: Driver> Worker<D> {
                 }
             }
         }
+        self.hub.settle(id.slot);
         names
     }
 
@@ -261,7 +260,6 @@ impl<D: Driver> Worker<D> {
             Some(crate::hub::TopicName::Pattern(pattern)) => {
                 journal.start_of_pattern(pattern, &start_rule(resume, unix_ms), last_seq)
             }
-            Some(crate::hub::TopicName::Broadcast) => of(&self.broadcast),
             None => last_seq,
         };
         topics.map(start).collect()

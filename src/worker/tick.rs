@@ -98,7 +98,7 @@ impl<D: Driver> Worker<D> {
         self.timers = timers;
     }
 
-    /// The moment this connection's state ends by itself.
+    /// The moment this connection's state ends by itself, if that is known and near.
     fn deadline_of(&self, id: ConnId) -> Option<u64> {
         let conn = self.conns.get(id)?;
         let extra = conn.extra.as_ref();
@@ -109,9 +109,10 @@ impl<D: Driver> Worker<D> {
             }
             State::Polling => extra.map(|extra| extra.poll_until_ms),
             State::Streaming => {
-                let expires_unix_s = extra?.identity.as_ref()?.expires_unix_s?;
-                let left_ms = expires_unix_s.saturating_mul(1_000).checked_sub(self.now.unix_ms);
-                Some(left_ms.map_or(0, |left_ms| self.now.mono_ms.saturating_add(left_ms)))
+                let expires_unix_ms = u64::from(conn.expires_unix_s) * 1_000;
+                let left_ms = expires_unix_ms.saturating_sub(self.now.unix_ms);
+                let near = expires_unix_ms > 0 && left_ms <= self.node.options.heartbeat_ms;
+                near.then(|| self.now.mono_ms + left_ms)
             }
             State::Lingering => Some(0),
             State::Closing | State::Closed => None,
@@ -159,13 +160,23 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// Sets a timer for the end of a stream's token once that is near: a timer for each stream's
+    /// would be a heap of millions, most of which end before it fires.
+    pub(super) fn expect_expiry(&mut self, id: ConnId) {
+        if let Some(expires_ms) = self.deadline_of(id) {
+            self.schedule(id, expires_ms);
+        }
+    }
+
     fn visit(&mut self, id: ConnId) {
-        let options = &self.node.options;
         let now_ms = wrap_ms(self.now.mono_ms);
         let Some(conn) = self.conns.get(id).filter(|conn| conn.state == State::Streaming) else {
             return;
         };
         let age_ms = u64::from(now_ms.wrapping_sub(conn.since_ms));
+        self.expect_expiry(id);
+        let options = &self.node.options;
+        let Some(conn) = self.conns.get(id) else { return };
         let lifetime_ms = options.lifetime_max_ms.map(|max_ms| jitter(max_ms, id));
         if lifetime_ms.is_some_and(|max_ms| age_ms >= max_ms) {
             return self.bye(id, ByeReason::Lifetime, true);

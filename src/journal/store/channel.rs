@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::journal::event::{ChannelKey, Event};
+use crate::journal::event::Event;
 use crate::journal::namespace::{Mode, Namespace};
 
 /// Who reads: what it may see differs.
@@ -39,11 +39,9 @@ pub struct Span {
     pub complete: bool,
 }
 
-/// One channel.
+/// What was published to one channel.
 #[derive(Debug)]
 pub(super) struct Channel {
-    pub(super) key: ChannelKey,
-    pub(super) namespace: usize,
     /// In order. The history is a tail of it, and so is the laggard window.
     pub(super) window: VecDeque<Arc<Event>>,
     pub(super) window_bytes: usize,
@@ -57,16 +55,13 @@ pub(super) struct Channel {
     /// Highest id that a laggard can no longer have.
     pub(super) window_floor: u64,
     pub(super) last_seq: u64,
-    pub(super) subscribers: u32,
     /// When it was last used: publish, or the last subscriber leaving. Monotonic ms.
     pub(super) used_at_ms: u64,
 }
 
 impl Channel {
-    pub(super) fn new(key: ChannelKey, namespace: usize, floor: u64, now_ms: u64) -> Self {
+    pub(super) fn new(floor: u64, now_ms: u64) -> Self {
         Self {
-            key,
-            namespace,
             window: VecDeque::new(),
             window_bytes: 0,
             history_start: 0,
@@ -75,7 +70,6 @@ impl Channel {
             resume_floor: floor,
             window_floor: floor,
             last_seq: floor,
-            subscribers: 0,
             used_at_ms: now_ms,
         }
     }

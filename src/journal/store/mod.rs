@@ -134,17 +134,16 @@ impl Store {
         if !shard.has_room_for(key, &self.bounds) {
             return false;
         }
-        let channel = shard.get_or_insert(key, self.namespaces(), now_ms);
-        channel.subscribers += 1;
-        channel.used_at_ms = now_ms;
+        let entry = shard.get_or_insert(key, self.namespaces(), now_ms);
+        entry.subscribers += 1;
+        if let Some(channel) = entry.kept.as_mut() {
+            channel.used_at_ms = now_ms;
+        }
         true
     }
 
     pub(super) fn detach(&self, key: &ChannelKey, now_ms: u64) {
-        if let Some(channel) = self.of(key).get_mut(key) {
-            channel.subscribers = channel.subscribers.saturating_sub(1);
-            channel.used_at_ms = now_ms;
-        }
+        self.of(key).detach(key, now_ms);
     }
 
     pub(super) fn read(
@@ -156,27 +155,30 @@ impl Store {
         let shard = self.of(key);
         let overflow = self.namespaces().lookup(&key.name).overflow;
         let span = match shard.get(key) {
-            Some(channel) => channel.read(range, out),
+            Some(entry) => match &entry.kept {
+                Some(channel) => channel.read(range, out),
+                None => Span { floor: 0, complete: true },
+            },
             None => Span { floor: shard.floor_of(key), complete: true },
         };
         (span, overflow)
     }
 
     pub(super) fn start_of_last(&self, key: &ChannelKey, n: usize, upto: u64, unix: u64) -> u64 {
-        self.of(key).get(key).map_or(upto, |channel| channel.start_of_last(n, upto, unix))
+        self.of(key).kept(key).map_or(upto, |channel| channel.start_of_last(n, upto, unix))
     }
 
     pub(super) fn start_of_since(&self, key: &ChannelKey, since_unix_ms: u64, upto: u64) -> u64 {
         let shard = self.of(key);
-        shard.get(key).map_or(upto, |channel| channel.start_of_since(since_unix_ms, upto))
+        shard.kept(key).map_or(upto, |channel| channel.start_of_since(since_unix_ms, upto))
     }
 
     pub(super) fn subscribers(&self, key: &ChannelKey) -> u32 {
-        self.of(key).get(key).map_or(0, |channel| channel.subscribers)
+        self.of(key).get(key).map_or(0, |entry| entry.subscribers)
     }
 
     pub(super) fn last_seq(&self, key: &ChannelKey) -> Option<u64> {
-        self.of(key).get(key).and_then(|channel| channel.window.back().map(|event| event.seq))
+        self.of(key).kept(key).and_then(|channel| channel.window.back().map(|event| event.seq))
     }
 
     /// Bytes of all histories.
@@ -228,13 +230,13 @@ impl Locked<'_> {
             if !shard.has_room_for(key, &store.bounds) {
                 return Verdict::TooManyChannels;
             }
-            let channel = shard.get_or_insert(key, store.namespaces(), now_ms);
+            let entry = shard.get_or_insert(key, store.namespaces(), now_ms);
+            let channel = entry.make_room(now_ms);
             if let Some(expected) = expected
                 && channel.last_seq != expected
             {
                 return Verdict::Conflict(channel.last_seq);
             }
-            Shard::reserve(channel);
         }
         Verdict::Fresh
     }
@@ -249,12 +251,11 @@ impl Locked<'_> {
         let store = self.store;
         let mut subscribers = 0;
         for key in &event.targets {
-            let Some(channel) = self.shard(key.hash).and_then(|shard| shard.get_mut(key)) else {
+            let Some(entry) = self.shard(key.hash).and_then(|shard| shard.get_mut(key)) else {
                 continue;
             };
-            subscribers += channel.subscribers;
-            let (added, freed) =
-                Shard::push(channel, Arc::clone(event), store.namespaces(), now_ms);
+            subscribers += entry.subscribers;
+            let (added, freed) = Shard::push(entry, Arc::clone(event), store.namespaces(), now_ms);
             store.bytes.fetch_add(added, Ordering::Relaxed);
             store.bytes.fetch_sub(freed, Ordering::Relaxed);
         }

@@ -31,9 +31,21 @@ pub(super) struct ShardBounds {
     pub(super) idle_ms: u64,
 }
 
+/// A channel: who subscribes, and what was published, if anything was.
+///
+/// With a million users most channels are a user's own, with one subscriber and no event.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: ChannelKey,
+    pub(super) subscribers: u32,
+    namespace: u32,
+    /// None: nothing was published since it is known, nor before.
+    pub(super) kept: Option<Box<Channel>>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    channels: HashTable<Channel>,
+    channels: HashTable<Entry>,
     tombstones: HashMap<u64, Tombstone>,
     tombstone_order: VecDeque<(u64, u64)>,
     /// Floor of channels nobody remembers.
@@ -48,12 +60,17 @@ impl Shard {
         self.channels.len()
     }
 
-    pub(super) fn get(&self, key: &ChannelKey) -> Option<&Channel> {
-        self.channels.find(key.hash, |channel| channel.key == *key)
+    pub(super) fn get(&self, key: &ChannelKey) -> Option<&Entry> {
+        self.channels.find(key.hash, |entry| entry.key == *key)
     }
 
-    pub(super) fn get_mut(&mut self, key: &ChannelKey) -> Option<&mut Channel> {
-        self.channels.find_mut(key.hash, |channel| channel.key == *key)
+    pub(super) fn get_mut(&mut self, key: &ChannelKey) -> Option<&mut Entry> {
+        self.channels.find_mut(key.hash, |entry| entry.key == *key)
+    }
+
+    /// What was published to a channel, if it is known.
+    pub(super) fn kept(&self, key: &ChannelKey) -> Option<&Channel> {
+        self.get(key)?.kept.as_deref()
     }
 
     /// Floor that a channel begins with: its tombstone's, or that of all forgotten ones.
@@ -67,20 +84,32 @@ impl Shard {
         key: &ChannelKey,
         namespaces: &Namespaces,
         now_ms: u64,
-    ) -> &mut Channel {
-        if self.get(key).is_none() {
-            let floor = self.floor_of(key);
-            let channel = Channel::new(key.clone(), namespaces.index_of(&key.name), floor, now_ms);
-            self.channels.insert_unique(key.hash, channel, |other| other.key.hash);
-        }
-        let entry = self.channels.entry(
-            key.hash,
-            |channel| channel.key == *key,
-            |channel| channel.key.hash,
-        );
+    ) -> &mut Entry {
+        let floor = if self.get(key).is_some() { 0 } else { self.floor_of(key) };
+        let entry =
+            self.channels.entry(key.hash, |entry| entry.key == *key, |entry| entry.key.hash);
         entry
-            .or_insert_with(|| Channel::new(key.clone(), namespaces.index_of(&key.name), 0, now_ms))
+            .or_insert_with(|| Entry {
+                key: key.clone(),
+                subscribers: 0,
+                namespace: u32::try_from(namespaces.index_of(&key.name)).unwrap_or(u32::MAX),
+                kept: (floor > 0).then(|| Box::new(Channel::new(floor, now_ms))),
+            })
             .into_mut()
+    }
+
+    /// A subscriber leaves. A channel nothing was published to goes with the last one.
+    pub(super) fn detach(&mut self, key: &ChannelKey, now_ms: u64) {
+        let Ok(mut found) = self.channels.find_entry(key.hash, |entry| entry.key == *key) else {
+            return;
+        };
+        let entry = found.get_mut();
+        entry.subscribers = entry.subscribers.saturating_sub(1);
+        match &mut entry.kept {
+            Some(channel) => channel.used_at_ms = now_ms,
+            None if entry.subscribers == 0 => drop(found.remove()),
+            None => {}
+        }
     }
 
     pub(super) fn has_room_for(&self, key: &ChannelKey, bounds: &ShardBounds) -> bool {
@@ -118,13 +147,14 @@ impl Shard {
     ) -> usize {
         let mut freed = 0;
         let mut dropped = Vec::new();
-        self.channels.retain(|channel| {
-            freed += channel.trim(namespaces.get(channel.namespace), unix_ms);
+        self.channels.retain(|entry| {
+            let Some(channel) = entry.kept.as_mut() else { return entry.subscribers > 0 };
+            freed += channel.trim(namespaces.get(entry.namespace as usize), unix_ms);
             let idle = now_ms.saturating_sub(channel.used_at_ms) >= bounds.idle_ms;
-            let keep = channel.subscribers > 0 || !idle;
+            let keep = entry.subscribers > 0 || !idle;
             if !keep {
                 freed += channel.window_bytes;
-                dropped.push((channel.key.hash, channel.last_seq.max(channel.resume_floor)));
+                dropped.push((entry.key.hash, channel.last_seq.max(channel.resume_floor)));
             }
             keep
         });
@@ -162,21 +192,26 @@ impl Shard {
         }
     }
 
-    /// Makes room for one more event, so that pushing it cannot allocate.
-    pub(super) fn reserve(channel: &mut Channel) {
-        channel.window.reserve(1);
-    }
-
     pub(super) fn push(
-        channel: &mut Channel,
+        entry: &mut Entry,
         event: Arc<Event>,
         namespaces: &Namespaces,
         now_ms: u64,
     ) -> (usize, usize) {
+        let Some(channel) = entry.kept.as_mut() else { return (0, 0) };
         let unix_ms = event.unix_ms;
         let added = event.frame.size();
         channel.used_at_ms = now_ms;
         channel.push(event);
-        (added, channel.trim(namespaces.get(channel.namespace), unix_ms))
+        (added, channel.trim(namespaces.get(entry.namespace as usize), unix_ms))
+    }
+}
+
+impl Entry {
+    /// What was published to it, with room for one more event, so that pushing it cannot allocate.
+    pub(super) fn make_room(&mut self, now_ms: u64) -> &mut Channel {
+        let channel = self.kept.get_or_insert_with(|| Box::new(Channel::new(0, now_ms)));
+        channel.window.reserve(1);
+        channel
     }
 }

@@ -10,23 +10,40 @@ const PART: usize = if cfg!(test) { 4 } else { 1_024 };
 
 /// Values by index. A removed one's index is given out again.
 #[derive(Debug)]
-pub(super) struct Shelves<T> {
+pub struct Shelves<T> {
     parts: Vec<Slab<T>>,
     /// Parts with room; each stands here at most once.
     roomy: Vec<usize>,
     len: usize,
 }
 
+impl<T> Default for Shelves<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Shelves<T> {
-    pub(super) fn new() -> Self {
+    /// Empty.
+    #[must_use]
+    pub fn new() -> Self {
         Self { parts: Vec::new(), roomy: Vec::new(), len: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Values in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn insert(&mut self, value: T) -> usize {
+    /// Without values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts a value in; its index.
+    pub fn insert(&mut self, value: T) -> usize {
         let at = match self.roomy.last() {
             Some(at) => *at,
             None => {
@@ -44,7 +61,8 @@ impl<T> Shelves<T> {
         index
     }
 
-    pub(super) fn remove(&mut self, index: usize) -> Option<T> {
+    /// Takes a value out.
+    pub fn remove(&mut self, index: usize) -> Option<T> {
         let at = index / PART;
         let part = self.parts.get_mut(at)?;
         let was_full = part.len() == PART;
@@ -56,16 +74,19 @@ impl<T> Shelves<T> {
         Some(value)
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&T> {
+    /// A value.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&T> {
         self.parts.get(index / PART)?.get(index % PART)
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+    /// A value, to change it.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         self.parts.get_mut(index / PART)?.get_mut(index % PART)
     }
 
     /// All values with their indexes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         let parts = self.parts.iter().enumerate();
         parts.flat_map(|(at, part)| {
             part.iter().map(move |(index, value)| (at * PART + index, value))
