@@ -15,7 +15,7 @@ fn hub(c: &mut Criterion) {
     let shared = journal.key("shared");
     let mut group = c.benchmark_group("hub");
 
-    let mut hub = Hub::new(journal.key("broadcast"));
+    let mut hub = Hub::new("broadcast".into(), journal.hasher());
     let topic = (0..STREAMS).map(|slot| hub.link_channel(slot, &shared)).last().expect("streams");
     group.throughput(Throughput::Elements(u64::from(STREAMS)));
     group.bench_function("walk over 100,000 members", |b| {

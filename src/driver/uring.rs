@@ -73,7 +73,7 @@ impl Default for UringSettings {
             submissions: 1024,
             completions: 4096,
             receive_buffers: 256,
-            sibling_receive_buffers: 64,
+            sibling_receive_buffers: 32,
             receive_buffer_bytes: 4096,
             accepts_in_flight: 64,
             accept_pause_ms: 50,

@@ -1,10 +1,10 @@
 //! One topic: its members, what it owes them, and how far a walk over them has come.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::journal::ChannelKey;
 use crate::proto::channel::Pattern;
 
 /// What a topic stands for.
@@ -12,7 +12,7 @@ use crate::proto::channel::Pattern;
 pub enum TopicName {
     /// A channel, with users (`user:..`), tenants (`tenant:..`) and the broadcast, which every stream
     /// belongs to without standing in a member list.
-    Channel(ChannelKey),
+    Channel(Arc<str>),
     /// All channels that match.
     Pattern(Box<Pattern>),
 }

@@ -1,5 +1,7 @@
 //! The index: from a channel to its topic, from a topic to its members, and back.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
@@ -7,7 +9,7 @@ use super::links::{Link, LinkTable, Links};
 use super::patterns::PatternIndex;
 use super::shelves::Shelves;
 use super::topic::{Debt, Member, Pending, Topic, TopicName};
-use crate::journal::ChannelKey;
+use crate::journal::{ChannelKey, KeyHasher};
 use crate::proto::channel::Pattern;
 
 /// Names a topic of this core while it has members.
@@ -18,6 +20,8 @@ pub struct TopicId(pub u32);
 #[derive(Debug)]
 pub struct Hub {
     topics: Shelves<Topic>,
+    /// For tables that grow: a topic does not keep its name's hash.
+    hasher: KeyHasher,
     channels: HashTable<TopicId>,
     patterns: PatternIndex,
     links: LinkTable,
@@ -30,13 +34,15 @@ pub struct Hub {
 const PAID_MAX: usize = 4_096;
 
 impl Hub {
-    /// Nobody yet. `broadcast` is the channel all streams belong to.
+    /// Nobody yet. `broadcast` is the channel all streams belong to, `hasher` what gave keys their
+    /// hashes.
     #[must_use]
-    pub fn new(broadcast: ChannelKey) -> Self {
+    pub fn new(broadcast: Arc<str>, hasher: KeyHasher) -> Self {
         let mut topics = Shelves::new();
         topics.insert(Topic::new(TopicName::Channel(broadcast)));
         Self {
             topics,
+            hasher,
             channels: HashTable::new(),
             patterns: PatternIndex::default(),
             links: LinkTable::default(),
@@ -84,9 +90,9 @@ impl Hub {
     /// Links a stream to a channel. Linking twice is the caller's error.
     pub fn link_channel(&mut self, slot: u32, key: &ChannelKey) -> TopicId {
         let id = self.find_channel(key).unwrap_or_else(|| {
-            let id = self.add(TopicName::Channel(key.clone()));
-            let topics = &self.topics;
-            self.channels.insert_unique(key.hash, id, |other| hash_of(topics, *other));
+            let id = self.add(TopicName::Channel(Arc::clone(&key.name)));
+            let (topics, hasher) = (&self.topics, self.hasher);
+            self.channels.insert_unique(key.hash, id, |other| hash_of(topics, hasher, *other));
             id
         });
         self.link(slot, id);
@@ -104,9 +110,9 @@ impl Hub {
         id
     }
 
-    /// Gives back what linking has taken in advance: call it when a stream has all its links.
-    pub fn settle(&mut self, slot: u32) {
-        self.links.get_mut(slot).shrink_to_fit();
+    /// Makes room for exactly so many links of a stream; else they grow by doubling.
+    pub fn expect_links(&mut self, slot: u32, count: usize) {
+        self.links.get_mut(slot).reserve_exact(count);
     }
 
     /// Notes an event that a topic owes its members. True when it owed nothing before: then it has
@@ -179,8 +185,9 @@ impl Hub {
     fn drop_topic(&mut self, id: TopicId) {
         let Some(topic) = self.topics.remove(id.0 as usize) else { return };
         match &topic.name {
-            TopicName::Channel(key) => {
-                if let Ok(entry) = self.channels.find_entry(key.hash, |known| *known == id) {
+            TopicName::Channel(name) => {
+                let hash = self.hasher.hash(name);
+                if let Ok(entry) = self.channels.find_entry(hash, |known| *known == id) {
                     entry.remove();
                 }
             }
@@ -189,9 +196,9 @@ impl Hub {
     }
 }
 
-fn hash_of(topics: &Shelves<Topic>, id: TopicId) -> u64 {
+fn hash_of(topics: &Shelves<Topic>, hasher: KeyHasher, id: TopicId) -> u64 {
     match topics.get(id.0 as usize).map(|topic| &topic.name) {
-        Some(TopicName::Channel(key)) => key.hash,
+        Some(TopicName::Channel(name)) => hasher.hash(name),
         _ => 0,
     }
 }
@@ -199,7 +206,7 @@ fn hash_of(topics: &Shelves<Topic>, id: TopicId) -> u64 {
 fn is_channel(topics: &Shelves<Topic>, id: TopicId, key: &ChannelKey) -> bool {
     topics
         .get(id.0 as usize)
-        .is_some_and(|topic| matches!(&topic.name, TopicName::Channel(known) if known == key))
+        .is_some_and(|topic| matches!(&topic.name, TopicName::Channel(known) if *known == key.name))
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use std::hash::BuildHasher;
-
-use super::event::{ChannelKey, Draft, Event};
+use super::event::{ChannelKey, Draft, Event, KeyHasher};
 use super::namespace::Overflow;
 use super::parked::Parked;
 use super::recent::{Recent, Taker};
@@ -46,7 +43,7 @@ pub struct Journal {
     store: Store,
     epoch: Epoch,
     first_seq: u64,
-    hasher: FixedState,
+    hasher: KeyHasher,
     /// Publishers waiting for room.
     pub parked: Parked,
     /// Workers that sleep.
@@ -103,15 +100,15 @@ impl Journal {
         hash_seed: u64,
         workers: usize,
     ) -> (Arc<Self>, Vec<Reader>) {
-        let first_seq = first_seq.max(1);
+        let (first_seq, hasher) = (first_seq.max(1), KeyHasher::new(hash_seed));
         let recent = Recent::new(settings.recent_bytes, first_seq - 1);
         let (ring, readers) = Ring::new(settings.entries, settings.bytes_max, recent, workers);
         let journal = Self {
             ring,
-            store: Store::new(settings.store),
+            store: Store::new(settings.store, hasher),
             epoch,
             first_seq,
-            hasher: FixedState::with_seed(hash_seed),
+            hasher,
             parked: Parked::default(),
             wakes: Wakes::new(workers),
         };
@@ -121,7 +118,19 @@ impl Journal {
     /// A channel's key in this process.
     #[must_use]
     pub fn key(&self, name: &str) -> ChannelKey {
-        ChannelKey { hash: self.hasher.hash_one(name), name: name.into() }
+        self.hasher.key(name)
+    }
+
+    /// The key of a name that is shared already.
+    #[must_use]
+    pub fn key_of(&self, name: &Arc<str>) -> ChannelKey {
+        ChannelKey { hash: self.hasher.hash(name), name: Arc::clone(name) }
+    }
+
+    /// What gives keys their hashes.
+    #[must_use]
+    pub fn hasher(&self) -> KeyHasher {
+        self.hasher
     }
 
     /// The epoch in all ids.

@@ -1,7 +1,9 @@
 //! Events on their way into the journal and in it.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use crate::proto::sse::{EventId, Frame};
@@ -15,6 +17,49 @@ pub struct ChannelKey {
     pub hash: u64,
     /// The name.
     pub name: Arc<str>,
+}
+
+/// What gives names their hashes in this process: seeded, so that nobody can choose names that
+/// meet in one place.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyHasher {
+    seed: u64,
+    /// Bits that count: few where names are to meet.
+    #[cfg(test)]
+    mask: u64,
+}
+
+impl KeyHasher {
+    /// A hasher of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            #[cfg(test)]
+            mask: u64::MAX,
+        }
+    }
+
+    /// Two hashes for all names: whoever looks names up has to compare them.
+    #[cfg(test)]
+    pub(crate) fn poor() -> Self {
+        Self { seed: 1, mask: 1 << 20 }
+    }
+
+    /// A name's hash.
+    #[must_use]
+    pub fn hash(&self, name: &str) -> u64 {
+        let hash = FixedState::with_seed(self.seed).hash_one(name);
+        #[cfg(test)]
+        let hash = hash & self.mask;
+        hash
+    }
+
+    /// A name's key.
+    #[must_use]
+    pub fn key(&self, name: &str) -> ChannelKey {
+        ChannelKey { hash: self.hash(name), name: name.into() }
+    }
 }
 
 impl PartialEq for ChannelKey {

@@ -10,7 +10,7 @@ mod store;
 mod wake;
 
 pub use append::{Appended, Journal, JournalSettings, PatternStart, Refused, Unpublished};
-pub use event::{ChannelKey, Draft, Event};
+pub use event::{ChannelKey, Draft, Event, KeyHasher};
 pub use namespace::{Mode, Namespace, Namespaces, Overflow};
 pub use parked::{Parked, Ticket};
 pub use ring::Reader;

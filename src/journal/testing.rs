@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
-use super::event::{ChannelKey, Draft, Event};
+use super::event::{ChannelKey, Draft, Event, KeyHasher};
 use crate::proto::sse::{Epoch, Frame};
 
+/// Seed of the journals in tests.
+const SEED: u64 = 7;
+
 pub(crate) fn key(name: &str) -> ChannelKey {
-    let hash =
-        name.bytes().fold(7_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    ChannelKey { hash: hash ^ (hash << 32), name: name.into() }
+    KeyHasher::new(SEED).key(name)
 }
 
 pub(crate) fn draft(channel: &str, data: &str) -> Draft {

@@ -87,7 +87,7 @@ impl<D: Driver> Worker<D> {
         let start = self.outbox.mark();
         let before = conn.position;
         // The half-sent frame comes first; it stays with the connection until it is planned.
-        let resumed = conn.half.as_ref().map_or(before, |half| half.position(before));
+        let resumed = conn.half().map_or(before, |half| half.position(before));
         let Some(found) = self.find(id, resumed) else { return };
         let gap = match self.gap_of(id, &found, resumed) {
             Gap::End => return self.bye(id, ByeReason::Slow, true),
@@ -112,7 +112,7 @@ impl<D: Driver> Worker<D> {
     /// Puts the rest of a half-sent frame first.
     pub(super) fn put_half(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        match conn.half.take().map(|half| *half) {
+        match conn.take_half() {
             Some(Half::Event(event, sent)) => {
                 conn.position = conn.position.max(event.seq);
                 self.outbox.push_event(&event, sent, Origin::Held(Arc::clone(&event)));
@@ -154,7 +154,9 @@ impl<D: Driver> Worker<D> {
                 unix_ms: self.now.unix_ms,
             };
             let (span, overflow) = match &topic.name {
-                TopicName::Channel(key) => journal.read_channel(key, range, &mut found.events),
+                TopicName::Channel(name) => {
+                    journal.read_channel(&journal.key_of(name), range, &mut found.events)
+                }
                 TopicName::Pattern(pattern) => {
                     journal.read_pattern(pattern, range, &mut found.events)
                 }
@@ -276,9 +278,7 @@ impl<D: Driver> Worker<D> {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(extra) = conn.extra.as_mut() else { return };
         extra.join = None;
-        if extra.is_plain() {
-            conn.extra = None;
-        }
+        conn.tidy();
     }
 
     /// Plans what was put into the arena since `start`. False when that is nothing.

@@ -93,7 +93,6 @@ impl<D: Driver> Worker<D> {
             return;
         }
         conn.step(Step::Abort);
-        conn.half = None;
         conn.extra = None;
         let job = conn.request.take().and_then(|request| request.job);
         let (sock, armed) = (conn.sock, conn.armed);
@@ -133,8 +132,8 @@ impl<D: Driver> Worker<D> {
         self.streams -= 1;
         let (journal, now_ms) = (Arc::clone(&self.node.journal), self.now.mono_ms);
         self.hub.unlink(id.slot, |name| {
-            if let TopicName::Channel(key) = name {
-                journal.detach(key, now_ms);
+            if let TopicName::Channel(name) = name {
+                journal.detach(&journal.key_of(name), now_ms);
             }
         });
     }

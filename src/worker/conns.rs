@@ -53,6 +53,8 @@ pub(super) struct Request {
 /// What a stream needs beyond its position; none for one that is live and has no filter.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
+    /// What a full send buffer kept back.
+    half: Option<Half>,
     /// Only these event names.
     pub(super) events: Option<Box<[Box<str>]>>,
     /// The join under way.
@@ -96,6 +98,8 @@ pub(super) struct Conn {
     pub(super) since_ms: u32,
     /// Since when it lags, ms (wrapping); only with `behind`.
     pub(super) behind_since_ms: u32,
+    /// When its entry in the timer heap is due, monotonic ms (wrapping); only if `timed`.
+    pub(super) timer_ms: u32,
     /// Unix second at which its token ends; 0: never.
     pub(super) expires_unix_s: u32,
     /// Everything up to this id has been sent.
@@ -107,13 +111,12 @@ pub(super) struct Conn {
     pub(super) behind: bool,
     /// Linked to its topics: a stream, or a long-poll without its answer.
     pub(super) linked: bool,
-    /// When its entry in the timer heap is due, monotonic ms; `u64::MAX` for none.
-    pub(super) timer_ms: u64,
+    /// It has an entry in the timer heap.
+    pub(super) timed: bool,
     /// Stands in the catch-up queue.
     pub(super) queued: bool,
     /// Needs its own encoding: another form, or a filter.
     pub(super) custom: bool,
-    pub(super) half: Option<Box<Half>>,
     pub(super) request: Option<Box<Request>>,
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -121,12 +124,58 @@ pub(super) struct Conn {
 impl Extra {
     /// Nothing in it is needed any more.
     pub(super) fn is_plain(&self) -> bool {
-        let Self { events, join, control_off, control_on: _, poll_until_ms } = self;
-        events.is_none() && join.is_none() && !control_off && *poll_until_ms == 0
+        let Self { half, events, join, control_off, control_on: _, poll_until_ms } = self;
+        half.is_none() && events.is_none() && join.is_none() && !control_off && *poll_until_ms == 0
     }
 }
 
 impl Conn {
+    /// What a full send buffer kept back.
+    pub(super) fn half(&self) -> Option<&Half> {
+        self.extra.as_ref()?.half.as_ref()
+    }
+
+    /// Takes what a full send buffer kept back.
+    pub(super) fn take_half(&mut self) -> Option<Half> {
+        let half = self.extra.as_mut()?.half.take();
+        self.tidy();
+        half
+    }
+
+    /// Keeps what a full send buffer keeps back, instead of what it kept before.
+    pub(super) fn keep_half(&mut self, half: Option<Half>) {
+        if half.is_some() {
+            self.extra.get_or_insert_default().half = half;
+        } else {
+            self.take_half();
+        }
+    }
+
+    /// Forgets all that belongs to a stream or poll; what still has to leave stays.
+    pub(super) fn end_stream(&mut self) {
+        let half = self.take_half();
+        self.extra = None;
+        self.keep_half(half);
+    }
+
+    /// Gives the memory of extras back that are not needed any more.
+    pub(super) fn tidy(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.is_plain()) {
+            self.extra = None;
+        }
+    }
+
+    /// Its entry in the timer heap is this one.
+    pub(super) fn is_timed_at(&self, at_ms: u64) -> bool {
+        self.timed && self.timer_ms == wrap_ms(at_ms)
+    }
+
+    /// It has no entry in the timer heap that is due at `at_ms` or before. (Within 24 days of each
+    /// other, as all that is scheduled is.)
+    pub(super) fn is_timed_after(&self, at_ms: u64) -> bool {
+        !self.timed || wrap_ms(at_ms).wrapping_sub(self.timer_ms).cast_signed() < 0
+    }
+
     /// Takes a step of the state table. An impossible step is an error of ours: it changes nothing
     /// and says false.
     pub(super) fn step(&mut self, step: Step) -> bool {
@@ -178,10 +227,10 @@ impl Conns {
             form: Form::Sse,
             behind: false,
             linked: false,
-            timer_ms: u64::MAX,
+            timer_ms: 0,
+            timed: false,
             queued: false,
             custom: false,
-            half: None,
             request: Some(request),
             extra: None,
             expires_unix_s: 0,
@@ -242,4 +291,14 @@ impl Conns {
 #[expect(clippy::cast_possible_truncation, reason = "wrapping on purpose")]
 pub(super) fn wrap_ms(ms: u64) -> u32 {
     ms as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_of_them_take_64_megabytes() {
+        assert_eq!(size_of::<Conn>(), 64);
+    }
 }

@@ -126,7 +126,7 @@ impl<D: Driver> Worker<D> {
         if conn.state.is_ending() {
             return;
         }
-        conn.half = half.map(Box::new);
+        conn.keep_half(half);
         let join = conn.extra.as_mut().and_then(|extra| extra.join.as_mut());
         if let Some(join) = join.filter(|_| unsaid) {
             join.checked = false;

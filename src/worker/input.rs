@@ -253,12 +253,12 @@ impl<D: Driver> Worker<D> {
         };
         if conn.state == State::Answering {
             // What was flushed just now did not fit: this follows it.
-            let mut rest = match conn.half.take().map(|half| *half) {
+            let mut rest = match conn.take_half() {
                 Some(Half::Bytes(bytes, _)) => bytes.into_vec(),
                 _ => Vec::new(),
             };
             rest.append(&mut self.out);
-            conn.half = Some(Box::new(Half::Bytes(rest.into_boxed_slice(), None)));
+            conn.keep_half(Some(Half::Bytes(rest.into_boxed_slice(), None)));
             return;
         }
         conn.planned = number;
@@ -284,7 +284,7 @@ impl<D: Driver> Worker<D> {
     /// The rest of an answer that did not fit.
     pub(super) fn continue_answer(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if let Some(Half::Bytes(bytes, _)) = conn.half.take().map(|half| *half) {
+        if let Some(Half::Bytes(bytes, _)) = conn.take_half() {
             self.out.extend_from_slice(&bytes);
         }
         conn.step(Step::Unclog);

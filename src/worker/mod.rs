@@ -38,7 +38,7 @@ use outbox::Outbox;
 use timers::Timers;
 
 /// Verified tokens a worker remembers.
-const VERIFIED_MAX: usize = 4_096;
+const VERIFIED_MAX: usize = 1_024;
 /// Visits of a stream per heartbeat interval: a silence is noticed that much earlier than it ends.
 const VISITS_PER_HEARTBEAT: u64 = 4;
 
@@ -99,13 +99,14 @@ impl<D: Driver> Worker<D> {
         let room = node.options.connections_max.min(driver.capacity());
         driver.accept_room(room);
         let visit_ms = node.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
-        let broadcast = node.journal.key(channel::BROADCAST);
+        let broadcast = channel::BROADCAST.into();
+        let hasher = node.journal.hasher();
         let last_seq = node.journal.base_seq();
         Self {
             index,
             driver,
             reader,
-            hub: Hub::new(broadcast),
+            hub: Hub::new(broadcast, hasher),
             conns: Conns::new(),
             outbox: Outbox::new(),
             pace: node.options.pace,

@@ -63,7 +63,7 @@ impl<D: Driver> Worker<D> {
     pub(super) fn end_poll(&mut self, id: ConnId, body: Option<&[u8]>, cursor: &str) {
         self.leave_hub(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.extra = None;
+        conn.end_stream();
         conn.custom = false;
         let close = conn.request.as_ref().is_none_or(|request| request.close_after);
         let response = match body {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Worker;
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
 use super::planted::{Planted, is_planted};
@@ -105,13 +107,11 @@ impl<D: Driver> Worker<D> {
     ) -> Next {
         let names = self.link(id, &subscription, identity);
         let (position, join) = self.place(id, &subscription);
-        let mut extra = Extra {
-            events: subscription.events.map(|names| names.into_iter().map(Into::into).collect()),
-            join: Some(join),
-            control_off: subscription.control == Control::Off,
-            control_on: subscription.control == Control::On,
-            poll_until_ms: 0,
-        };
+        let mut extra = Extra::default();
+        extra.events = subscription.events.map(|names| names.into_iter().map(Into::into).collect());
+        extra.join = Some(join);
+        extra.control_off = subscription.control == Control::Off;
+        extra.control_on = subscription.control == Control::On;
         let now = self.now;
         self.streams += 1;
         self.node.counters[self.index].streams_begun.add(1);
@@ -132,10 +132,12 @@ impl<D: Driver> Worker<D> {
         conn.custom = form != Form::Sse || extra.events.is_some();
         conn.position = position;
         conn.since_ms = wrap_ms(now.mono_ms);
-        // Beyond 2106 the stream's own lifetime ends first.
-        let expires = identity.expires_unix_s.map(|s| u32::try_from(s.max(1)).unwrap_or(u32::MAX));
-        conn.expires_unix_s = expires.unwrap_or(0);
+        conn.expires_unix_s = identity.expires_unix_s.map_or(0, short_s);
+        let (half, say_open) = (conn.take_half(), extra.control_on);
+        conn.extra = Some(Box::new(extra));
         if form == Form::Poll {
+            // An answer before it may still be on its way out.
+            conn.keep_half(half);
             conn.step(Step::Poll);
             if let Some(request) = conn.request.as_mut() {
                 request.deadline_ms = u64::MAX;
@@ -145,13 +147,12 @@ impl<D: Driver> Worker<D> {
                 std::mem::take(&mut self.out),
                 form,
                 self.node.options.retry_ms,
-                open.filter(|_| extra.control_on),
+                open.filter(|_| say_open),
             );
             conn.step(Step::Stream);
-            conn.half = Some(Box::new(Half::Bytes(bytes, None)));
+            conn.keep_half(Some(Half::Bytes(bytes, None)));
             conn.request = None;
         }
-        conn.extra = Some(Box::new(extra));
         let sock = conn.sock;
         // A waiting poll sends nothing that could fail.
         let watch = self.node.options.watch_hangup || form == Form::Poll;
@@ -180,6 +181,8 @@ impl<D: Driver> Worker<D> {
             identity.tenant.as_deref().map(channel::tenant_channel),
         ];
         let own = own.into_iter().flatten().filter_map(Result::ok).map(Selector::Name);
+        let own: SmallVec<[Selector; 2]> = own.collect();
+        self.hub.expect_links(id.slot, subscription.selectors.len() + own.len());
         for selector in subscription.selectors.iter().cloned().chain(own) {
             if names.iter().any(|name| name == selector.as_str()) {
                 continue;
@@ -199,7 +202,6 @@ impl<D: Driver> Worker<D> {
                 }
             }
         }
-        self.hub.settle(id.slot);
         names
     }
 
@@ -256,7 +258,7 @@ impl<D: Driver> Worker<D> {
         };
         let topics = self.hub.topics_of(id.slot).chain([Hub::BROADCAST]);
         let start = |topic| match self.hub.topic(topic).map(|topic| &topic.name) {
-            Some(crate::hub::TopicName::Channel(key)) => of(key),
+            Some(crate::hub::TopicName::Channel(name)) => of(&journal.key_of(name)),
             Some(crate::hub::TopicName::Pattern(pattern)) => {
                 journal.start_of_pattern(pattern, &start_rule(resume, unix_ms), last_seq)
             }
@@ -269,6 +271,11 @@ impl<D: Driver> Worker<D> {
     pub(super) fn cursor(&self, position: u64) -> EventId {
         EventId { epoch: self.node.journal.epoch(), seq: position }
     }
+}
+
+/// As a connection keeps it. Beyond 2106 its own lifetime ends first.
+fn short_s(unix_s: u64) -> u32 {
+    u32::try_from(unix_s.max(1)).unwrap_or(u32::MAX)
 }
 
 /// `last` and `since` for patterns, which have no history of their own.

@@ -30,8 +30,8 @@ pub(super) struct Drain {
 impl<D: Driver> Worker<D> {
     /// Sees to it that `id` is looked at no later than `at_ms`.
     pub(super) fn schedule(&mut self, id: ConnId, at_ms: u64) {
-        if let Some(conn) = self.conns.get_mut(id).filter(|conn| at_ms < conn.timer_ms) {
-            conn.timer_ms = at_ms;
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.is_timed_after(at_ms)) {
+            (conn.timer_ms, conn.timed) = (wrap_ms(at_ms), true);
             self.timers.push(at_ms, id);
         }
     }
@@ -67,10 +67,10 @@ impl<D: Driver> Worker<D> {
                 return;
             }
             self.timers.pop();
-            let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.timer_ms == at_ms) else {
+            let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.is_timed_at(at_ms)) else {
                 continue;
             };
-            conn.timer_ms = u64::MAX;
+            conn.timed = false;
             match self.deadline_of(id) {
                 Some(deadline_ms) if deadline_ms > now_ms => self.schedule(id, deadline_ms),
                 Some(_) => self.expire(id),
@@ -86,12 +86,12 @@ impl<D: Driver> Worker<D> {
         }
         let mut timers = std::mem::replace(&mut self.timers, Timers::new());
         timers.sweep(|at_ms, id| {
-            if self.conns.get(id).is_none_or(|conn| conn.timer_ms != at_ms) {
+            if self.conns.get(id).is_none_or(|conn| !conn.is_timed_at(at_ms)) {
                 return false;
             }
             let waits = self.deadline_of(id).is_some();
             if !waits && let Some(conn) = self.conns.get_mut(id) {
-                conn.timer_ms = u64::MAX;
+                conn.timed = false;
             }
             waits
         });

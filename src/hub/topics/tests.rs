@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -7,8 +6,7 @@ use super::*;
 use crate::hub::Pending;
 
 fn key(n: u8) -> ChannelKey {
-    // All in two hash values: the index has to compare names.
-    ChannelKey { hash: u64::from(n % 2), name: Arc::from(format!("c{n}")) }
+    KeyHasher::poor().key(&format!("c{n}"))
 }
 
 fn members(hub: &Hub, n: u8) -> BTreeSet<u32> {
@@ -24,7 +22,7 @@ proptest! {
     /// The index against a map of sets.
     #[test]
     fn membership_equals_a_naive_map(ops in prop::collection::vec((0u32..12, 0u8..6, 0u8..4), 1..200)) {
-        let mut hub = Hub::new(key(255));
+        let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
         let mut oracle: BTreeMap<u8, BTreeSet<u32>> = BTreeMap::new();
         for (slot, channel, op) in ops {
             if op == 0 {
@@ -50,7 +48,7 @@ proptest! {
         joins in 1u32..30,
         steps in prop::collection::vec(prop::option::of(0u32..30), 1..80),
     ) {
-        let mut hub = Hub::new(key(255));
+        let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
         let id = (0..joins).map(|slot| hub.link_channel(slot, &key(1))).last().unwrap();
         let keeper = hub.link_channel(1_000, &key(1));
         prop_assert_eq!(id, keeper);
@@ -83,7 +81,7 @@ proptest! {
 
 #[test]
 fn patterns_are_found_by_their_first_part_or_as_wild() {
-    let mut hub = Hub::new(key(255));
+    let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
     let literal = hub.link_pattern(1, &Pattern::parse("orders.*").unwrap());
     let wild = hub.link_pattern(2, &Pattern::parse("*.eu").unwrap());
     let other = hub.link_pattern(3, &Pattern::parse("stock.**").unwrap());
@@ -102,7 +100,7 @@ fn patterns_are_found_by_their_first_part_or_as_wild() {
 
 #[test]
 fn a_walk_carries_at_least_one_event_and_no_more_than_fit() {
-    let mut hub = Hub::new(key(255));
+    let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
     let id = hub.link_channel(1, &key(1));
     for seq in 1..=4 {
         assert_eq!(hub.owe(id, Pending { position: seq, seq, len: 40 }), seq == 1);

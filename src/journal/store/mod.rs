@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use channel::{Purpose, Range, Span};
 use shard::{Shard, ShardBounds};
 
-use super::event::{ChannelKey, Event};
+use super::event::{ChannelKey, Event, KeyHasher};
 use super::namespace::{Namespaces, Overflow};
 
 const SHARDS: usize = 64;
@@ -83,7 +83,7 @@ pub(super) enum Verdict {
 }
 
 impl Store {
-    pub(super) fn new(settings: StoreSettings) -> Self {
+    pub(super) fn new(settings: StoreSettings, hasher: KeyHasher) -> Self {
         let share = |total: usize| (total / SHARDS).max(1);
         let bounds = ShardBounds {
             tombstones: share(settings.tombstones_max),
@@ -93,7 +93,7 @@ impl Store {
             channels: share(settings.channels_max),
             idle_ms: settings.idle_ms,
         };
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher))).collect();
         Self { shards, settings, bounds, bytes: AtomicUsize::new(0) }
     }
 

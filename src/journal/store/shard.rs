@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::channel::Channel;
-use crate::journal::event::{ChannelKey, Event};
+use crate::journal::event::{ChannelKey, Event, KeyHasher};
 use crate::journal::namespace::Namespaces;
 
 /// What is remembered of a dropped channel, so that a later resume is told of its hole.
@@ -36,15 +36,17 @@ pub(super) struct ShardBounds {
 /// With a million users most channels are a user's own, with one subscriber and no event.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) key: ChannelKey,
+    name: Arc<str>,
     pub(super) subscribers: u32,
     namespace: u32,
     /// None: nothing was published since it is known, nor before.
     pub(super) kept: Option<Box<Channel>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shard {
+    /// For tables that grow: an entry does not keep its name's hash.
+    hasher: KeyHasher,
     channels: HashTable<Entry>,
     tombstones: HashMap<u64, Tombstone>,
     tombstone_order: VecDeque<(u64, u64)>,
@@ -56,16 +58,29 @@ pub(super) struct Shard {
 }
 
 impl Shard {
+    pub(super) fn new(hasher: KeyHasher) -> Self {
+        Self {
+            hasher,
+            channels: HashTable::new(),
+            tombstones: HashMap::new(),
+            tombstone_order: VecDeque::new(),
+            floor: 0,
+            keys: HashMap::new(),
+            key_order: VecDeque::new(),
+            sweep_at: 0,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.channels.len()
     }
 
     pub(super) fn get(&self, key: &ChannelKey) -> Option<&Entry> {
-        self.channels.find(key.hash, |entry| entry.key == *key)
+        self.channels.find(key.hash, |entry| entry.name == key.name)
     }
 
     pub(super) fn get_mut(&mut self, key: &ChannelKey) -> Option<&mut Entry> {
-        self.channels.find_mut(key.hash, |entry| entry.key == *key)
+        self.channels.find_mut(key.hash, |entry| entry.name == key.name)
     }
 
     /// What was published to a channel, if it is known.
@@ -86,11 +101,15 @@ impl Shard {
         now_ms: u64,
     ) -> &mut Entry {
         let floor = if self.get(key).is_some() { 0 } else { self.floor_of(key) };
-        let entry =
-            self.channels.entry(key.hash, |entry| entry.key == *key, |entry| entry.key.hash);
+        let hasher = self.hasher;
+        let entry = self.channels.entry(
+            key.hash,
+            |entry| entry.name == key.name,
+            |entry| hasher.hash(&entry.name),
+        );
         entry
             .or_insert_with(|| Entry {
-                key: key.clone(),
+                name: Arc::clone(&key.name),
                 subscribers: 0,
                 namespace: u32::try_from(namespaces.index_of(&key.name)).unwrap_or(u32::MAX),
                 kept: (floor > 0).then(|| Box::new(Channel::new(floor, now_ms))),
@@ -100,7 +119,8 @@ impl Shard {
 
     /// A subscriber leaves. A channel nothing was published to goes with the last one.
     pub(super) fn detach(&mut self, key: &ChannelKey, now_ms: u64) {
-        let Ok(mut found) = self.channels.find_entry(key.hash, |entry| entry.key == *key) else {
+        let Ok(mut found) = self.channels.find_entry(key.hash, |entry| entry.name == key.name)
+        else {
             return;
         };
         let entry = found.get_mut();
@@ -145,7 +165,7 @@ impl Shard {
         bounds: &ShardBounds,
         leave_tombstones: bool,
     ) -> usize {
-        let mut freed = 0;
+        let (mut freed, hasher) = (0, self.hasher);
         let mut dropped = Vec::new();
         self.channels.retain(|entry| {
             let Some(channel) = entry.kept.as_mut() else { return entry.subscribers > 0 };
@@ -154,7 +174,8 @@ impl Shard {
             let keep = entry.subscribers > 0 || !idle;
             if !keep {
                 freed += channel.window_bytes;
-                dropped.push((entry.key.hash, channel.last_seq.max(channel.resume_floor)));
+                dropped
+                    .push((hasher.hash(&entry.name), channel.last_seq.max(channel.resume_floor)));
             }
             keep
         });

@@ -187,7 +187,7 @@ impl Fleet for SimFleet {
             return Err(format!("{lagging} lag, {} are counted", own.lagging));
         }
         let streams = own.conns.iter().filter(|conn| conn.form == Form::Sse);
-        let held = streams.filter_map(|conn| match conn.half.as_deref() {
+        let held = streams.filter_map(|conn| match conn.half() {
             Some(Half::Bytes(bytes, _)) => Some(bytes.len()),
             _ => None,
         });
