@@ -3,6 +3,8 @@
 #
 #   PEERS="axum better-sse" CONNECTIONS=10000 DATA_BYTES=128 ROUNDS=3 benches/compare.sh
 #
+# Peers there are: axum better-sse epoll go nchan nestjs pushpin tokio-uring uws
+#
 # `single`: the publisher waits until all have read the event before, one event a send.
 # `burst`: 32 publishers as fast as they are answered. Writes benches/results/DATE-compare.md.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
