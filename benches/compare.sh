@@ -4,6 +4,8 @@
 #   PEERS="axum better-sse" CONNECTIONS=10000 DATA_BYTES=128 ROUNDS=3 benches/compare.sh
 #   PEERS=all benches/compare.sh
 #
+# Peers there are: axum better-sse epoll go nchan nestjs pushpin tokio-uring uws
+#
 # `single`: the publisher waits until all have read the event before, one event a send.
 # `burst`: 32 publishers as fast as they are answered. `channels`: 2,000 events a second to 1,000
 # channels of 10 streams. `publish`: 8 publishers as fast as they are answered, one stream.
