@@ -72,6 +72,18 @@ compare: ## Measure the floor, ringcast and its peers in one run.
 proof: ## Measure connects, channels, mixed, stalled, storming, NDJSON and kernel memory.
 	benches/proof.sh
 
+.PHONY: growth
+growth: ## Plot how cost grows with streams, channels, idle streams and workers (root, 12 GiB).
+	benches/growth.sh
+
+.PHONY: wrk
+wrk: ## Run wrk against publish and health.
+	benches/wrk.sh
+
+.PHONY: flamegraphs
+flamegraphs: ## Draw where a worker spends its time (root, perf).
+	flamegraphs/capture
+
 .PHONY: million
 million: ## Hold a million streams in one process here (root, 12 GiB).
 	benches/million.sh

@@ -146,7 +146,9 @@ def million(arguments):
     (path,) = pathlib.Path(arguments.folder).glob("idle-*.json")
     report = read(path)
     server, found, opened = report["server"], report["deliveries"], report["connections"]
+    again = report["reconnects"]
     count = opened["opened"]
+    held = server["cpu_holding_s"] / arguments.hold
     body = [
         "One server process, one worker on one core; the load tool on the other.",
         "",
@@ -157,14 +159,18 @@ def million(arguments):
         f"| resident memory of the server | {server['rss_full_bytes'] / 2**20:.0f} MiB |",
         f"| of that, a stream | **{server['bytes_per_connection']:.0f} B**; "
         f"{server['bytes_per_connection_upper_half']:.0f} B from half to all |",
+        f"| kernel memory (slab) of the whole machine, a stream | {arguments.slab_bytes / count:,.0f}"
+        " B: both ends of each connection |",
         f"| memory of the whole machine, a stream | {arguments.machine_bytes / count:,.0f} B: "
-        "both ends of each connection, server and load tool |",
-        f"| held without an event | {server['cpu_holding_s']:.2f} s of processor time, "
-        "heartbeats included |",
-        f"| one event to all | {found['received']:,} of {found['expected']:,} read, "
-        f"{found['duplicates']} twice |",
+        "both ends, server and load tool |",
+        f"| held for {arguments.hold:.0f} s without an event | {held:.1%} of a core, heartbeats "
+        f"included: {held / count * 1e6:.3f} us a stream and second |",
+        f"| events to all, before and after the reconnects | {found['received']:,} of "
+        f"{found['expected']:,} read, {found['duplicates']} twice, {found['lost']} lost |",
         f"| until the last had it | {found['latency']['max_us'] / 1e6:.1f} s, "
         f"{server['cpu_us_per_delivery']:.2f} us of processor time each |",
+        f"| reconnected with their ids | {again['streams']:,}, each had missed "
+        f"{again['missed_each']}; {again['seconds']:.1f} s with the event to all |",
     ]
     publish(arguments, f"{count:,} streams", body)
 
@@ -347,19 +353,28 @@ def proof(arguments):
     publish(arguments, "Promises beside the floor", body)
 
 
+def text(arguments):
+    body = (pathlib.Path(arguments.folder) / "body").read_text().splitlines()
+    publish(arguments, arguments.title, body)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for run in (compare, million, fanout, idle, proof):
+    for run in (compare, million, fanout, idle, proof, text):
         name = run.__name__
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):
             command.add_argument(flag, required=True)
         if run is million:
             command.add_argument("--machine-bytes", type=int, required=True)
+            command.add_argument("--slab-bytes", type=int, required=True)
+            command.add_argument("--hold", type=float, required=True)
+        if run is text:
+            command.add_argument("--title", required=True)
         if run is proof:
             command.add_argument("--streams", type=int, required=True)
         if run is compare:
