@@ -27,22 +27,25 @@ one() {
 
 slab_kib() { awk '/^Slab:/ { print $2 }' /proc/meminfo; }
 
-# kernel LABEL SERVER ARGS...: the kernel's own memory while all streams are open. What earlier
+# kernel LABEL SERVER ARGS...: the kernel's own memory while all streams are held. What earlier
 # runs have left in its caches is the same for all.
 kernel() {
-    local label=$1 most=0 now
+    local label=$1
     shift
     start_server "$@"
     load --scenario idle --connections "$streams" --duration 4 --events 0 >"$work/held.json" &
     local held=$!
+    : >"$work/samples"
     while kill -0 "$held" 2>/dev/null; do
-        now=$(slab_kib)
-        if [ "$now" -gt "$most" ]; then most=$now; fi
+        slab_kib >>"$work/samples"
         sleep 0.1
     done
     wait "$held"
     stop_server
-    echo $((most * 1024)) >>"$work/kernel_$label"
+    # The middle of the holding: neither what opening has used for a moment nor what closing frees.
+    local kib
+    kib=$(tail -35 "$work/samples" | head -15 | sort -n | sed -n 8p)
+    echo $((kib * 1024)) >>"$work/kernel_$label"
     # Closed sockets are given back by and by.
     sleep 3
 }
