@@ -129,6 +129,8 @@ pub struct UringDriver {
     rang: bool,
     /// Sends have entered the main ring since the last turn.
     entered: bool,
+    /// When the alarms of the main ring go off, monotonic ms.
+    alarms: Vec<u64>,
     counts: UringCounts,
 }
 
@@ -180,6 +182,7 @@ impl UringDriver {
             worker,
             rang: false,
             entered: false,
+            alarms: Vec::new(),
             counts: UringCounts::default(),
         })
     }

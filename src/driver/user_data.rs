@@ -38,6 +38,8 @@ pub enum UserData {
     },
     /// A doorbell rung by another ring.
     Doorbell,
+    /// An alarm that has gone off.
+    Alarm,
     /// The eventfd of a further ring of the same worker.
     Sibling {
         /// Index of that ring.
@@ -79,6 +81,7 @@ const OPEN: u64 = 10;
 const CONNECT: u64 = 11;
 const STREAM: u64 = 12;
 const HANG: u64 = 13;
+const ALARM: u64 = 14;
 
 const fn join(kind: u64, middle: u32, low: u32) -> u64 {
     kind << 56 | ((middle & ConnId::GENERATION_MASK) as u64) << 32 | low as u64
@@ -102,6 +105,7 @@ impl UserData {
             Self::Connect { index } => join(CONNECT, 0, index),
             Self::Stream { index } => join(STREAM, 0, index),
             Self::Hang { index } => join(HANG, 0, index),
+            Self::Alarm => join(ALARM, 0, 0),
         }
     }
 
@@ -126,6 +130,7 @@ impl UserData {
             CONNECT => Self::Connect { index: low },
             STREAM => Self::Stream { index: low },
             HANG => Self::Hang { index: low },
+            ALARM => Self::Alarm,
             _ => return None,
         })
     }
@@ -139,7 +144,7 @@ mod tests {
     fn any_user_data() -> impl Strategy<Value = UserData> {
         let id = (any::<u32>(), 0..=ConnId::GENERATION_MASK)
             .prop_map(|(slot, generation)| ConnId { slot, generation });
-        (0..14u8, id, any::<u32>(), any::<u8>(), any::<u16>()).prop_map(
+        (0..15u8, id, any::<u32>(), any::<u8>(), any::<u16>()).prop_map(
             |(kind, id, token, small, address)| match kind {
                 0 => UserData::Ignored,
                 1 => UserData::Receive(id),
@@ -154,6 +159,7 @@ mod tests {
                 10 => UserData::Open { index: token },
                 11 => UserData::Connect { index: token },
                 12 => UserData::Stream { index: token },
+                13 => UserData::Alarm,
                 _ => UserData::Hang { index: token },
             },
         )

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use io_uring::types::Fd;
+use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode};
 use ringcast::driver::sys::bell::eventfd;
 
@@ -47,6 +47,30 @@ fn one_enter_runs_twenty_deferred_completions_unless_it_asks_for_more() {
     assert_eq!(first, 20, "the driver drains when it has seen 16 or more");
     let rest = rig.wait(1024, Duration::ZERO).len();
     assert_eq!(rest, 180, "a large count with no time runs all");
+}
+
+/// An absolute timeout ends a later sleep that has no time of its own, also after other sleeps.
+#[test]
+fn an_alarm_stays_armed_over_many_sleeps() {
+    let mut rig = Rig::new(256);
+    let begin = Instant::now();
+    let now = ringcast::driver::sys::mono_ms();
+    let until = Duration::from_millis(now + 200);
+    let at = Timespec::from(until);
+    let alarm = opcode::Timeout::new(&raw const at).flags(TimeoutFlags::ABS).build();
+    // SAFETY: the kernel copies the time when it takes the entry, before `at` goes.
+    unsafe { rig.push(&alarm, 99) };
+    rig.submit();
+    let pairs = watched(&mut rig, 3);
+    for pair in &pairs {
+        poke(pair);
+        let done = rig.wait(1, Duration::from_secs(1));
+        assert!(done.len() == 1 && done[0].0 != 99, "too early: {done:?}");
+    }
+    rig.ring.submit_and_wait(1).expect("a sleep without a time");
+    let (data, result, _) = rig.ready()[0];
+    assert_eq!((data, result), (99, -libc::ETIME));
+    assert!(begin.elapsed() >= Duration::from_millis(190), "{:?}", begin.elapsed());
 }
 
 #[test]

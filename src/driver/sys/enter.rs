@@ -15,6 +15,8 @@ pub enum Wait {
     No,
     /// Submit, run up to [`DRAIN_MAX`] deferred completions, return.
     Drain,
+    /// Submit, sleep until one completion is there.
+    One,
     /// Submit, sleep until one completion is there or the time has passed.
     For(Duration),
 }
@@ -135,8 +137,11 @@ impl Ring {
     pub fn enter(&mut self, wait: Wait) {
         if self.dead.is_some() {
             // Nothing will ever come: do not let the caller spin.
-            if let Wait::For(time) = wait {
-                std::thread::sleep(time.min(Duration::from_millis(100)));
+            const PATIENCE: Duration = Duration::from_millis(100);
+            match wait {
+                Wait::For(time) => std::thread::sleep(time.min(PATIENCE)),
+                Wait::One => std::thread::sleep(PATIENCE),
+                Wait::No | Wait::Drain => {}
             }
             return;
         }
@@ -147,6 +152,7 @@ impl Ring {
                 let most = self.inner.params().cq_entries().min(DRAIN_MAX);
                 self.enter_raw(queued, most, ENTER_GETEVENTS, Some(Duration::ZERO))
             }
+            Wait::One => self.enter_raw(queued, 1, ENTER_GETEVENTS, None),
             Wait::For(time) => self.enter_raw(queued, 1, ENTER_GETEVENTS, Some(time)),
         };
         match result {

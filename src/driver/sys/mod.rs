@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 pub mod address;
+mod alarm;
 pub mod bell;
 pub mod buffers;
 pub mod clock;

@@ -12,6 +12,8 @@ use crate::driver::user_data::UserData;
 /// An enter that does not ask for more runs at most 20 deferred completions; after this many the
 /// rest is fetched with one that does.
 const EVENTS_PER_ENTER: usize = 16;
+/// Alarms armed at once: one, and others where a sleep asked for an earlier one.
+const ALARMS_MAX: usize = 8;
 /// Rounds of fetching in one turn, so that a flood of input cannot hold up the worker.
 const ROUNDS_MAX: usize = 8;
 
@@ -32,7 +34,7 @@ impl UringDriver {
             let wait = match (wait_until_mono_ms, now) {
                 (Some(until), Some(now)) if self.ready.is_empty() && until > now => {
                     let until = self.accepting.wake_mono_ms().map_or(until, |at| at.min(until));
-                    Wait::For(Duration::from_millis(until.saturating_sub(now)))
+                    self.sleep_until(until, now)
                 }
                 _ => Wait::No,
             };
@@ -44,12 +46,28 @@ impl UringDriver {
             }
             self.collect(0);
             self.enter_siblings();
-            let woken_for_nothing = self.ready.is_empty() && matches!(wait, Wait::For(_));
+            let slept = matches!(wait, Wait::One | Wait::For(_));
+            let woken_for_nothing = self.ready.is_empty() && slept;
             let late = wait_until_mono_ms.is_none_or(|until| sys::mono_ms() >= until);
             if !woken_for_nothing || late || self.dead().is_some() {
                 return;
             }
         }
+    }
+
+    /// How to sleep until a moment: as a rule by an alarm that stays armed over many sleeps, and
+    /// may wake for nothing when a later sleep asks for less.
+    fn sleep_until(&mut self, until_ms: u64, now_ms: u64) -> Wait {
+        self.alarms.retain(|at_ms| *at_ms > now_ms);
+        if self.alarms.iter().any(|at_ms| *at_ms <= until_ms) {
+            return Wait::One;
+        }
+        let Some(main) = self.banks.first_mut().filter(|_| self.alarms.len() < ALARMS_MAX) else {
+            return Wait::For(Duration::from_millis(until_ms.saturating_sub(now_ms)));
+        };
+        main.ring.alarm(until_ms);
+        self.alarms.push(until_ms);
+        Wait::One
     }
 
     /// Takes what has been posted on one ring, by no system call unless its queue has overflown.
@@ -98,6 +116,7 @@ impl UringDriver {
             UserData::Doorbell => self.hear_doorbell(),
             UserData::Sibling { ring } => self.take_signal(usize::from(ring)),
             UserData::Ignored
+            | UserData::Alarm
             | UserData::Open { .. }
             | UserData::Connect { .. }
             | UserData::Stream { .. }
