@@ -7,18 +7,18 @@
 
 /// One assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assignment {
+pub(super) struct Assignment {
     /// Line of the name, from 1.
-    pub line: usize,
+    pub(super) line: usize,
     /// Left of the sign.
-    pub name: String,
+    pub(super) name: String,
     /// Right of it, without quotes and comment.
-    pub value: String,
+    pub(super) value: String,
 }
 
 /// All assignments of a file, in its order.
 #[must_use]
-pub fn parse(text: &str) -> Vec<Assignment> {
+pub(super) fn parse(text: &str) -> Vec<Assignment> {
     let mut found = Vec::new();
     let (mut rest, mut line) = (text, 1);
     while !rest.is_empty() {
@@ -70,4 +70,33 @@ fn assignment(text: &str) -> Option<(String, String, usize)> {
     let len = line_len(value);
     let plain = value[..len].split('#').next().unwrap_or_default().trim();
     Some((name.to_owned(), plain.to_owned(), before + len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What npm's `dotenv` 16 makes of the same lines.
+    #[test]
+    fn lines_are_read_as_dotenv_reads_them() {
+        let text = "A=1\nexport B = two words # a comment\n# C=3\nD=\"x # y\\nz\"\nE='it\\n''s'\n\
+                    F=`a\nb`\nnot a line\nG=\nH=a=b\n I=\"\" \nJ=#x\n\nK=\"unclosed\n";
+        let found: Vec<(usize, String, String)> =
+            parse(text).into_iter().map(|one| (one.line, one.name, one.value)).collect();
+        let expected = [
+            (1, "A", "1"),
+            (2, "B", "two words"),
+            (4, "D", "x # y\nz"),
+            (5, "E", "it\\n"),
+            (6, "F", "a\nb"),
+            (9, "G", ""),
+            (10, "H", "a=b"),
+            (11, "I", ""),
+            (12, "J", ""),
+            (14, "K", "\"unclosed"),
+        ];
+        let expected =
+            expected.map(|(line, name, value)| (line, name.to_owned(), value.to_owned()));
+        assert_eq!(found, expected);
+    }
 }

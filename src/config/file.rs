@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
+use super::ConfigError;
 use super::sources::Origin;
 use super::table::{OF_NAMESPACES, SETTINGS};
-use super::ConfigError;
 use crate::proto::nearest;
+
+/// What to write where a value is.
+const SCALARS: &str = "write a text, a number, true, false or a list";
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -71,7 +74,7 @@ impl File {
                         self.unknown(line, &key, known);
                     }
                     Some(value) => drop(self.values.insert(key, (line, value))),
-                    None => self.error(line, &key, "", "write a text, a number, true, false or a list"),
+                    None => self.error(line, &key, "", SCALARS),
                 },
             }
         }
@@ -90,7 +93,7 @@ impl File {
                     self.unknown(line, &key, meant);
                 }
                 Some(value) => drop(own.insert(name.to_string(), (line, value))),
-                None => self.error(line, &key, "", "write a text or a number"),
+                None => self.error(line, &key, "", SCALARS),
             }
         }
         self.namespaces.insert(prefix.to_owned(), own);

@@ -224,7 +224,15 @@ impl Settings {
             log_format: reader.log_format(),
             warnings: std::mem::take(&mut reader.warnings),
         };
-        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+        if reader.errors.is_empty() {
+            return Ok(settings);
+        }
+        // As one reads the file, and in it as one would mend them.
+        reader.errors.sort_by_key(|error| match &error.origin {
+            Origin::File { line, .. } | Origin::DotEnv { line } => *line,
+            Origin::Environment | Origin::Flag => usize::MAX,
+        });
+        Err(reader.errors)
     }
 
     /// How claims are read.

@@ -24,10 +24,11 @@ pub fn show(flags: &Flags, sources: &Sources) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
         let given = sources.find(setting, flags);
-        let origin = given.as_ref().map_or("default".to_owned(), |given| match given.name.as_str() {
-            name if name == setting.key => given.origin.to_string(),
-            name => format!("{}, {name}", given.origin),
-        });
+        let origin =
+            given.as_ref().map_or("default".to_owned(), |given| match given.name.as_str() {
+                name if name == setting.key => given.origin.to_string(),
+                name => format!("{}, {name}", given.origin),
+            });
         let _ = writeln!(text, "{} = {}  ({origin})", setting.key, shown(setting, given.as_ref()));
     }
     for (prefix, own) in &sources.file.namespaces {
@@ -73,7 +74,9 @@ pub fn init() -> String {
         let _ = write!(text, "\n# {}\n", setting.about);
         let _ = writeln!(text, "# {name} = {}", toml_value(setting));
     }
-    text.push_str("\n# Channels whose names begin so have their own:\n#\n# [namespaces.\"ROULETTE:\"]\n");
+    text.push_str(
+        "\n# Channels whose names begin so have their own:\n#\n# [namespaces.\"ROULETTE:\"]\n",
+    );
     for setting in OF_NAMESPACES {
         let _ = writeln!(text, "# {} = {}", file::short(setting.key), toml_value(setting));
     }
@@ -95,20 +98,19 @@ fn toml_value(setting: &Setting) -> String {
 pub fn schema() -> String {
     let mut root = Map::new();
     for setting in SETTINGS {
-        let mut at = &mut root;
-        let (sections, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
-        for section in sections.split('.').filter(|section| !section.is_empty()) {
-            let inner = at.entry(section).or_insert_with(
-                || json!({ "type": "object", "additionalProperties": false, "properties": {} }),
-            );
-            let Some(properties) = inner["properties"].as_object_mut() else { break };
-            at = properties;
+        let (section, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        if section.is_empty() {
+            root.insert(name.to_owned(), schema_of(setting));
+            continue;
         }
-        at.insert(name.to_owned(), schema_of(setting));
+        let inner = root.entry(section).or_insert_with(
+            || json!({ "type": "object", "additionalProperties": false, "properties": {} }),
+        );
+        inner["properties"][name] = schema_of(setting);
     }
-    let own = OF_NAMESPACES.iter().map(|setting| {
-        (file::short(setting.key).to_owned(), schema_of(setting))
-    });
+    let own = OF_NAMESPACES
+        .iter()
+        .map(|setting| (file::short(setting.key).to_owned(), schema_of(setting)));
     root.insert(
         "namespaces".to_owned(),
         json!({
@@ -174,7 +176,11 @@ pub(super) fn markdown() -> String {
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {} |",
-            setting.key, setting.default, setting.kind, setting.about, names.join(", ")
+            setting.key,
+            setting.default,
+            setting.kind,
+            setting.about,
+            names.join(", ")
         );
     }
     text

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use super::file::short;
 use super::sources::{Given, Sources};
 use super::table::{
-    HISTORY_AGE, HISTORY_BYTES, HISTORY_EVENTS, HISTORY_MODE, Kind, LAGGARD_BYTES, LISTEN, LOG_FORMAT,
-    LOG_LEVEL, OVERFLOW, Setting,
+    HISTORY_AGE, HISTORY_BYTES, HISTORY_EVENTS, HISTORY_MODE, Kind, LAGGARD_BYTES, LISTEN,
+    LOG_FORMAT, LOG_LEVEL, OVERFLOW, Setting,
 };
 use super::{ConfigError, Flags, LogFormat, LogLevel};
 use crate::auth::ttl;

@@ -71,7 +71,8 @@ impl Sources {
     #[must_use]
     pub fn new(environment: BTreeMap<String, String>, dotenv: Option<&str>) -> Self {
         let lines = dotenv.map(dotenv::parse).unwrap_or_default();
-        let dotenv = lines.into_iter().map(|Assignment { line, name, value }| (name, (line, value)));
+        let dotenv =
+            lines.into_iter().map(|Assignment { line, name, value }| (name, (line, value)));
         Self { environment, dotenv: dotenv.collect(), ..Self::default() }
     }
 
@@ -169,9 +170,10 @@ impl Sources {
     pub(super) fn warnings(&self) -> Vec<String> {
         let names = self.environment.iter();
         let names = names.map(|(name, value)| (name, value, Origin::Environment));
-        let in_file = self.dotenv.iter().map(|(name, (line, value))| {
-            (name, value, Origin::DotEnv { line: *line })
-        });
+        let in_file = self
+            .dotenv
+            .iter()
+            .map(|(name, (line, value))| (name, value, Origin::DotEnv { line: *line }));
         let mut warnings = Vec::new();
         for (name, value, origin) in names.chain(in_file) {
             if NOT_FOLLOWED.contains(&name.as_str()) && !value.trim().is_empty() {

@@ -197,10 +197,9 @@ pub(super) const NOT_FOLLOWED: &[&str] = &[
 ];
 
 /// Variables that begin like ours and are no settings of the server.
-pub(super) const NOT_SETTINGS: &[&str] =
-    &["RINGCAST_URL", "RINGCAST_COMMIT", "RINGCAST_CONFIG"];
+pub(super) const NOT_SETTINGS: &[&str] = &["RINGCAST_URL", "RINGCAST_COMMIT", "RINGCAST_CONFIG"];
 
 /// Settings of the history that a namespace may have of its own, in the file:
 /// `[namespaces."PREFIX"]` and the part of the key behind `history.`.
-pub const OF_NAMESPACES: &[Setting] =
+pub(super) const OF_NAMESPACES: &[Setting] =
     &[HISTORY_EVENTS, HISTORY_AGE, HISTORY_BYTES, HISTORY_MODE, OVERFLOW, LAGGARD_BYTES];

@@ -53,6 +53,8 @@ enum Failure {
     Worker(#[from] StartError),
     #[error("no thread for a worker: {0}")]
     Thread(std::io::Error),
+    #[error("SIGTERM and SIGINT cannot be taken over: {0}")]
+    Signals(std::io::Error),
 }
 
 impl Failure {
@@ -131,18 +133,22 @@ fn run(settings: &Settings) -> Result<(), Failure> {
         sys::unix_ms(),
     ));
     let doorbells = Arc::new(Doorbells::new(settings.workers));
-    let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
-    let screen =
-        Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
-    print!("{}", screen.text(&report, ready_token.as_deref()));
-    log_start(settings, &addresses, &report, weak);
-    let stop = Stop { node: Arc::clone(&node), doorbells };
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
-    tokio_uring::start(admin::serve(node, admin.pop().and_then(|mut one| one.pop()), stop));
-    for thread in threads {
-        let _ = thread.join();
-    }
-    Ok(())
+    tokio_uring::start(async {
+        let signals = admin::Signals::install().map_err(Failure::Signals)?;
+        let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
+        let screen =
+            Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
+        print!("{}", screen.text(&report, ready_token.as_deref()));
+        log_start(settings, &addresses, &report, weak);
+        let stop = Stop { node: Arc::clone(&node), doorbells };
+        let listener = admin.pop().and_then(|mut one| one.pop());
+        admin::serve(node, listener, signals, stop).await;
+        for thread in threads {
+            let _ = thread.join();
+        }
+        Ok(())
+    })
 }
 
 /// What the screen shows, for those who read logs.
@@ -237,8 +243,11 @@ fn start_workers(
         let wanted = node.options.connections_max;
         // Eight rings' tables a worker by default; more where the limit of connections asks for it.
         let default_max = sys::descriptor_limit().saturating_mul(8);
-        let connections_max =
-            if settings.limits.connections_max.is_some() { wanted } else { wanted.min(default_max) };
+        let connections_max = if settings.limits.connections_max.is_some() {
+            wanted
+        } else {
+            wanted.min(default_max)
+        };
         let thread = thread::Builder::new().name(format!("worker-{index}"));
         let thread = thread.spawn(move || {
             let pinned = core.is_none_or(core_affinity::set_for_current);
