@@ -2,15 +2,15 @@
 
 mod bench;
 mod client;
+mod config;
 
 use std::process::ExitCode;
-use std::thread;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::auth::sign::{TokenRequest, sign};
-use crate::auth::{Algorithm, Keys, Rules, ttl};
-use crate::config::{Flags, Settings};
+use crate::auth::{Algorithm, Keys, ttl};
+use crate::config::Flags;
 use crate::control::{self, exit};
 use crate::driver::sys;
 
@@ -39,6 +39,10 @@ enum Command {
     Subscribe(client::SubscribeArgs),
     /// Measure a server under load: open streams, publish, check every stream.
     Bench(Box<bench::BenchArgs>),
+    /// Show the settings that hold, a file to begin with, or its schema.
+    Config(config::ConfigArgs),
+    /// Check the settings, and whether io_uring is to be had here.
+    Check(config::CheckArgs),
     /// Print shell completions.
     Completions {
         /// Which shell.
@@ -56,7 +60,7 @@ struct ServeArgs {
     admin: Option<String>,
     /// Worker threads [default: one per core].
     #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    workers: Option<String>,
     /// Log lines of this level and above go to stderr: off, error, warn, info, debug
     /// [default: info].
     #[arg(long, value_name = "LEVEL")]
@@ -64,6 +68,8 @@ struct ServeArgs {
     /// Form of the log lines: text, json [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    #[command(flatten)]
+    layers: config::Layers,
 }
 
 #[derive(Debug, clap::Args)]
@@ -99,21 +105,13 @@ pub fn run() -> ExitCode {
         Some(Command::Publish(args)) => client::publish(&args),
         Some(Command::Subscribe(args)) => client::subscribe(&args),
         Some(Command::Bench(args)) => bench::run(*args),
+        Some(Command::Config(args)) => config::config(&args),
+        Some(Command::Check(args)) => config::check(&args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "ringcast", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
     }
-}
-
-fn settings(flags: &Flags) -> Result<Settings, ExitCode> {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Settings::load(flags, |name| std::env::var(name).ok(), cores).map_err(|errors| {
-        for error in errors {
-            eprintln!("ringcast: {error}");
-        }
-        ExitCode::from(exit::CONFIG)
-    })
 }
 
 fn serve(args: ServeArgs) -> ExitCode {
@@ -123,15 +121,16 @@ fn serve(args: ServeArgs) -> ExitCode {
         workers: args.workers,
         log_level: args.log_level,
         log_format: args.log_format,
+        set: args.layers.set,
     };
-    match settings(&flags) {
+    match config::settings(&flags, args.layers.config.as_deref()) {
         Ok(settings) => control::serve(&settings),
         Err(code) => code,
     }
 }
 
 fn token(args: &TokenArgs) -> ExitCode {
-    let settings = match settings(&Flags::default()) {
+    let settings = match config::settings(&Flags::default(), None) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
@@ -159,7 +158,7 @@ fn token(args: &TokenArgs) -> ExitCode {
         Err(error) => return fail(format!("JWT_SECRET: {error}")),
     };
     let signed = request
-        .claims(&Rules::default(), sys::unix_ms() / 1_000)
+        .claims(&settings.rules(), sys::unix_ms() / 1_000)
         .and_then(|claims| sign(&claims, &keys, Algorithm::Hs256));
     match signed {
         Ok(token) => {

@@ -1,10 +1,26 @@
-//! From flags and environment to settings.
+//! From flags, environment, `.env` and a file to settings.
+//!
+//! `table.rs` names every setting once; all else follows from it: what is read, what `config show`,
+//! `config init` and `config schema` print, and docs/settings.md.
 
+mod dotenv;
+mod file;
+mod print;
+mod read;
+mod sources;
+mod table;
+
+use std::fmt;
 use std::net::SocketAddr;
 
-use thiserror::Error;
+use read::Reader;
+pub use sources::{Origin, Sources};
+pub use table::{Kind, SETTINGS, Setting};
 
-use crate::auth::ttl;
+use crate::auth::Rules;
+use crate::journal::Namespace;
+
+pub use print::{init, schema, show, show_json};
 
 /// What the server runs with.
 #[derive(Clone)]
@@ -21,15 +37,33 @@ pub struct Settings {
     pub publish_token: Option<String>,
     /// Life of tokens made by `ringcast token`, seconds.
     pub token_ttl_s: u64,
+    /// Subscribers need no token; as a rule where there is no secret.
+    pub anonymous: bool,
+    /// Cookies that may carry a token.
+    pub cookies: Vec<String>,
+    /// Audiences a token may be for; none: any.
+    pub audience: Vec<String>,
+    /// Issuers a token may come from; none: any.
+    pub issuer: Vec<String>,
+    /// Clock difference forgiven, seconds.
+    pub leeway_s: u64,
     /// Heartbeat interval, milliseconds.
     pub heartbeat_ms: u64,
-    /// Longest life of a stream, milliseconds.
-    pub lifetime_max_ms: Option<u64>,
+    /// Reconnection time told to clients, milliseconds.
+    pub retry_ms: u32,
     /// Ended streams are noticed at once, at 256 bytes of kernel memory each; else by the heartbeats
     /// that fail.
     pub watch_hangup: bool,
-    /// Most connections of the node.
-    pub connections_max: Option<usize>,
+    /// Bounds.
+    pub limits: Limits,
+    /// What channels keep, by prefix.
+    pub namespaces: Vec<Namespace>,
+    /// Bounds of the log.
+    pub journal: JournalLimits,
+    /// A publish waits so long for room, milliseconds.
+    pub publish_timeout_ms: u64,
+    /// Streams are told to leave within this time at the end, milliseconds.
+    pub drain_ms: u64,
     /// Which log lines are written.
     pub log_level: LogLevel,
     /// Their form.
@@ -38,8 +72,46 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Bounds of connections and requests; times in milliseconds.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Most connections of the node; none: what the rings hold.
+    pub connections_max: Option<usize>,
+    /// Longest life of a stream.
+    pub lifetime_max_ms: Option<u64>,
+    /// A reader that takes nothing for so long is disconnected.
+    pub stall_max_ms: u64,
+    /// Most channels and patterns of one stream.
+    pub channels_per_stream_max: usize,
+    /// Largest head.
+    pub head_bytes_max: usize,
+    /// Largest body.
+    pub body_bytes_max: u64,
+    /// A head must be complete by then.
+    pub head_timeout_ms: u64,
+    /// A body must go on within this time.
+    pub body_timeout_ms: u64,
+    /// A connection between requests is closed after this time.
+    pub idle_timeout_ms: u64,
+}
+
+/// Bounds of the log.
+#[derive(Debug, Clone)]
+pub struct JournalLimits {
+    /// Events in flight.
+    pub entries_max: usize,
+    /// Their bytes.
+    pub bytes_max: u64,
+    /// Bytes of the recent log.
+    pub recent_bytes_max: usize,
+    /// Channels without subscribers and events for so long are dropped, milliseconds.
+    pub channel_idle_ms: u64,
+    /// Most channels.
+    pub channels_max: usize,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
             .field("admin", &self.admin)
@@ -76,19 +148,32 @@ pub enum LogFormat {
     Json,
 }
 
-/// A value that cannot be used: which, and what cures it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{key}={value:?}: {cure}")]
+/// A value that cannot be used: where it stands, which it is, and what cures it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Flag or variable.
+    /// Where it was given.
+    pub origin: Origin,
+    /// Flag, variable or key.
     pub key: String,
-    /// Its value (never a secret's).
+    /// Its value (never a secret's); empty where the key itself is wrong.
     pub value: String,
     /// What to write instead.
     pub cure: String,
 }
 
-/// Flags of `serve`.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, key, value, cure } = self;
+        if value.is_empty() {
+            return write!(f, "{origin}: {key}: {cure}");
+        }
+        write!(f, "{origin}: {key}={value:?}: {cure}")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What the command line says.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--listen`, as often as wanted.
@@ -96,210 +181,101 @@ pub struct Flags {
     /// `--admin`.
     pub admin: Option<String>,
     /// `--workers`.
-    pub workers: Option<usize>,
+    pub workers: Option<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
     /// `--log-format`.
     pub log_format: Option<String>,
+    /// `--set key=value`, as often as wanted.
+    pub set: Vec<String>,
 }
 
 impl Settings {
-    /// Puts defaults, environment and flags together.
+    /// Puts all layers together. `cores` is what `workers` is by default.
     ///
     /// # Errors
     /// All unusable values at once.
-    pub fn load(
-        flags: &Flags,
-        env: impl Fn(&str) -> Option<String>,
-        cores: usize,
-    ) -> Result<Self, Vec<ConfigError>> {
-        let mut reader = Reader { env, errors: Vec::new(), warnings: Vec::new() };
-        let listen = reader.listen(flags);
-        let admin = flags.admin.clone().unwrap_or_else(|| "127.0.0.1:8081".to_owned());
-        let admin = reader.address("--admin", &admin);
-        let token_ttl_s = reader.ttl();
+    pub fn load(flags: &Flags, sources: &Sources, cores: usize) -> Result<Self, Vec<ConfigError>> {
+        let mut reader = Reader::new(flags, sources);
+        let jwt_secret = reader.secret(&table::JWT_SECRET);
+        let workers = reader.number(&table::WORKERS);
+        let workers = workers.and_then(|workers| usize::try_from(workers).ok());
         let settings = Self {
-            listen,
-            admin: admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
-            workers: flags.workers.unwrap_or(cores).clamp(1, 1_024),
-            jwt_secret: reader.secret("JWT_SECRET"),
-            publish_token: reader.secret("AUTH_TOKEN"),
-            token_ttl_s,
-            heartbeat_ms: reader.number("SSE_HEARTBEAT_INTERVAL").unwrap_or(30_000).max(100),
-            lifetime_max_ms: reader.number("SSE_CONNECTION_TIMEOUT"),
-            watch_hangup: reader.switch("RINGCAST_STREAM__WATCH_HANGUP", true),
-            connections_max: reader
-                .number("MAX_SSE_CLIENTS")
-                .and_then(|number| usize::try_from(number).ok()),
-            log_level: reader.log_level(flags),
-            log_format: reader.log_format(flags),
+            listen: reader.listen(),
+            admin: reader.address(&table::ADMIN).unwrap_or(([127, 0, 0, 1], 0).into()),
+            workers: workers.unwrap_or(cores).max(1),
+            anonymous: reader.switch(&table::ANONYMOUS).unwrap_or(jwt_secret.is_none()),
+            jwt_secret,
+            publish_token: reader.secret(&table::PUBLISH_TOKEN),
+            token_ttl_s: reader.span_s(&table::TOKEN_TTL),
+            cookies: reader.list(&table::COOKIES),
+            audience: reader.list(&table::AUDIENCE),
+            issuer: reader.list(&table::ISSUER),
+            leeway_s: reader.number(&table::LEEWAY).unwrap_or_default(),
+            heartbeat_ms: reader.number(&table::HEARTBEAT).unwrap_or_default(),
+            retry_ms: u32::try_from(reader.size(&table::RETRY)).unwrap_or(u32::MAX),
+            watch_hangup: reader.switch(&table::WATCH_HANGUP).unwrap_or(true),
+            limits: Limits::read(&mut reader),
+            namespaces: reader.namespaces(),
+            journal: JournalLimits::read(&mut reader),
+            publish_timeout_ms: reader.number(&table::PUBLISH_TIMEOUT).unwrap_or_default(),
+            drain_ms: reader.number(&table::DRAIN).unwrap_or_default(),
+            log_level: reader.log_level(),
+            log_format: reader.log_format(),
             warnings: std::mem::take(&mut reader.warnings),
         };
-        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+        if reader.errors.is_empty() {
+            return Ok(settings);
+        }
+        // As one reads the file, and in it as one would mend them.
+        reader.errors.sort_by_key(|error| match &error.origin {
+            Origin::File { line, .. } | Origin::DotEnv { line } => *line,
+            Origin::Environment | Origin::Flag => usize::MAX,
+        });
+        Err(reader.errors)
+    }
+
+    /// How claims are read.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            leeway_s: self.leeway_s,
+            ..Rules::default()
+        }
     }
 }
 
-struct Reader<E> {
-    env: E,
-    errors: Vec<ConfigError>,
-    warnings: Vec<String>,
+impl Limits {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let mut number = |setting| reader.number(setting);
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            connections_max: number(&table::CONNECTIONS).map(size),
+            lifetime_max_ms: number(&table::LIFETIME),
+            stall_max_ms: number(&table::STALL).unwrap_or_default(),
+            channels_per_stream_max: size(number(&table::STREAM_CHANNELS).unwrap_or_default()),
+            head_bytes_max: size(number(&table::HEAD_BYTES).unwrap_or_default()),
+            body_bytes_max: number(&table::BODY_BYTES).unwrap_or_default(),
+            head_timeout_ms: number(&table::HEAD_TIMEOUT).unwrap_or_default(),
+            body_timeout_ms: number(&table::BODY_TIMEOUT).unwrap_or_default(),
+            idle_timeout_ms: number(&table::IDLE_TIMEOUT).unwrap_or_default(),
+        }
+    }
 }
 
-impl<E: Fn(&str) -> Option<String>> Reader<E> {
-    fn address(&mut self, key: &str, value: &str) -> Option<SocketAddr> {
-        let parsed = value.parse().ok();
-        if parsed.is_none() {
-            let cure = "write an address and a port, like 127.0.0.1:8080 or [::]:8080";
-            self.error(key, value, cure);
+impl JournalLimits {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            entries_max: reader.size(&table::JOURNAL_ENTRIES).next_power_of_two(),
+            bytes_max: reader.number(&table::JOURNAL_BYTES).unwrap_or_default(),
+            recent_bytes_max: reader.size(&table::RECENT_BYTES),
+            channel_idle_ms: reader.number(&table::CHANNEL_IDLE).unwrap_or_default(),
+            channels_max: reader.size(&table::CHANNELS),
         }
-        parsed
-    }
-
-    fn error(&mut self, key: &str, value: &str, cure: &str) {
-        let (key, value, cure) = (key.to_owned(), value.to_owned(), cure.to_owned());
-        self.errors.push(ConfigError { key, value, cure });
-    }
-
-    fn listen(&mut self, flags: &Flags) -> Vec<SocketAddr> {
-        if !flags.listen.is_empty() {
-            return flags.listen.iter().filter_map(|a| self.address("--listen", a)).collect();
-        }
-        if let Some(port) = (self.env)("PORT").filter(|port| !port.trim().is_empty()) {
-            match port.trim().parse::<u16>() {
-                // A platform that gives a port wants it on all interfaces.
-                Ok(port) => {
-                    let v6 = SocketAddr::from(([0_u16; 8], port));
-                    return vec![SocketAddr::from(([0; 4], port)), v6];
-                }
-                Err(_) => self.error("PORT", &port, "write a port number from 1 to 65535"),
-            }
-        }
-        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1_u16], 8080));
-        vec![SocketAddr::from(([127, 0, 0, 1], 8080)), v6]
-    }
-
-    fn secret(&self, name: &str) -> Option<String> {
-        let direct = (self.env)(name).filter(|value| !value.is_empty());
-        direct.or_else(|| {
-            let path = (self.env)(&format!("{name}_FILE"))?;
-            let text = std::fs::read_to_string(path).ok()?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())
-        })
-    }
-
-    /// As `parseInt(x) || default` reads it: leading digits count, zero and garbage are the
-    /// default, with a warning.
-    fn number(&mut self, name: &str) -> Option<u64> {
-        let text = (self.env)(name)?;
-        let digits: String = text.trim_start().chars().take_while(char::is_ascii_digit).collect();
-        let number = digits.parse().ok().filter(|number| *number > 0);
-        if number.is_none() || digits != text {
-            let used = number.map_or("the default".to_owned(), |number: u64| number.to_string());
-            self.warnings.push(format!("{name}={text:?} is no plain number: {used} is used"));
-        }
-        number
-    }
-
-    fn switch(&mut self, name: &str, default: bool) -> bool {
-        match (self.env)(name).as_deref() {
-            None | Some("") => default,
-            Some("true") => true,
-            Some("false") => false,
-            Some(other) => {
-                self.error(name, other, "write true or false");
-                default
-            }
-        }
-    }
-
-    /// A flag, or else its variable, with the name of the one that was given.
-    fn choice(&self, flag: Option<&String>, names: [&str; 2]) -> Option<(String, String)> {
-        let [flag_name, variable] = names;
-        let from_flag = flag.map(|value| (flag_name.to_owned(), value.clone()));
-        from_flag.or_else(|| Some((variable.to_owned(), (self.env)(variable)?)))
-    }
-
-    fn log_level(&mut self, flags: &Flags) -> LogLevel {
-        let names = ["--log-level", "RINGCAST_LOG__LEVEL"];
-        let Some((key, value)) = self.choice(flags.log_level.as_ref(), names) else {
-            return LogLevel::default();
-        };
-        match &*value {
-            "off" => LogLevel::Off,
-            "error" => LogLevel::Error,
-            "warn" => LogLevel::Warn,
-            "info" => LogLevel::Info,
-            "debug" => LogLevel::Debug,
-            _ => {
-                self.error(&key, &value, "write off, error, warn, info or debug");
-                LogLevel::default()
-            }
-        }
-    }
-
-    fn log_format(&mut self, flags: &Flags) -> LogFormat {
-        let names = ["--log-format", "RINGCAST_LOG__FORMAT"];
-        let Some((key, value)) = self.choice(flags.log_format.as_ref(), names) else {
-            return LogFormat::default();
-        };
-        match &*value {
-            "text" => LogFormat::Text,
-            "json" => LogFormat::Json,
-            _ => {
-                self.error(&key, &value, "write text or json");
-                LogFormat::default()
-            }
-        }
-    }
-
-    fn ttl(&mut self) -> u64 {
-        let text = (self.env)("JWT_SSE_EXPIRES_IN").unwrap_or_else(|| "7d".to_owned());
-        ttl::parse(&text).unwrap_or_else(|_| {
-            self.error("JWT_SSE_EXPIRES_IN", &text, "write a time span like 7d, 12h or 3600");
-            0
-        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(flags: &Flags, env: &[(&str, &str)]) -> Result<Settings, Vec<ConfigError>> {
-        let env = |name: &str| {
-            env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
-        Settings::load(flags, env, 4)
-    }
-
-    #[test]
-    fn defaults_and_the_port() {
-        let settings = load(&Flags::default(), &[]).unwrap();
-        assert_eq!(settings.listen[0].to_string(), "127.0.0.1:8080");
-        assert_eq!(
-            (settings.workers, settings.heartbeat_ms, settings.token_ttl_s),
-            (4, 30_000, 604_800)
-        );
-        let settings = load(&Flags::default(), &[("PORT", "3000")]).unwrap();
-        assert_eq!(settings.listen[0].to_string(), "0.0.0.0:3000");
-    }
-
-    #[test]
-    fn numbers_as_parse_int_reads_them() {
-        let env = [("SSE_HEARTBEAT_INTERVAL", "15000 # 15 s"), ("SSE_CONNECTION_TIMEOUT", "0")];
-        let settings = load(&Flags::default(), &env).unwrap();
-        assert_eq!((settings.heartbeat_ms, settings.lifetime_max_ms), (15_000, None));
-        assert_eq!(settings.warnings.len(), 2);
-    }
-
-    #[test]
-    fn all_errors_at_once_and_no_secret_in_debug() {
-        let flags =
-            Flags { listen: vec!["nowhere".into()], admin: Some("x".into()), ..Flags::default() };
-        let errors = load(&flags, &[("RINGCAST_LOG__LEVEL", "loud")]).unwrap_err();
-        assert_eq!(errors.len(), 3);
-        assert!(errors[2].to_string().contains("RINGCAST_LOG__LEVEL=\"loud\": write off"));
-        let settings = load(&Flags::default(), &[("JWT_SECRET", "hush-hush")]).unwrap();
-        assert!(!format!("{settings:?}").contains("hush"));
-    }
-}
+mod tests;

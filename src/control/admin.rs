@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_uring::net::TcpStream;
 
 use super::Stop;
@@ -22,14 +22,33 @@ use crate::worker::{Node, Phase};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
 
+/// What ends the server: SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes them over from the kernel, which would end the process without a word. Call it in the
+    /// runtime, before anybody is served.
+    pub(super) fn install() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
 /// Serves until a signal ends it; then the workers drain.
-pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: Stop) {
+pub(super) async fn serve(
+    node: Arc<Node>,
+    listener: Option<TcpListener>,
+    signals: Signals,
+    stop: Stop,
+) {
     let stop = Rc::new(stop);
     if let Some(listener) = listener {
         tokio_uring::spawn(accept(Arc::clone(&node), listener));
     }
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
+    let Signals { mut terminate, mut interrupt } = signals;
     // Hardly anything to look after until then: this thread must not wake a core that delivers.
     tokio::select! {
         _ = terminate.recv() => {}

@@ -15,7 +15,8 @@ use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, PublisherToken, Rules, keys};
 use crate::config::Settings;
 use crate::driver::{ControlBell, Doorbells, StartError, UringDriver, UringSettings, probe, sys};
-use crate::journal::{Journal, JournalSettings, Reader};
+use crate::journal::{Journal, JournalSettings, Namespaces, Reader, StoreSettings};
+use crate::proto::http::HeadLimits;
 use crate::proto::sse::Epoch;
 use crate::worker::{Node, Options, Phase, Worker};
 
@@ -52,6 +53,8 @@ enum Failure {
     Worker(#[from] StartError),
     #[error("no thread for a worker: {0}")]
     Thread(std::io::Error),
+    #[error("SIGTERM and SIGINT cannot be taken over: {0}")]
+    Signals(std::io::Error),
 }
 
 impl Failure {
@@ -107,7 +110,7 @@ fn run(settings: &Settings) -> Result<(), Failure> {
         settings.publish_token.as_ref().map(|token| PublisherToken::new(token.as_bytes()));
     let publisher = publisher.transpose().map_err(Failure::Secret)?;
     let (journal, readers) = Journal::new(
-        JournalSettings::default(),
+        journal_settings(settings),
         Epoch::from_random(random()?),
         1,
         random()?,
@@ -124,24 +127,28 @@ fn run(settings: &Settings) -> Result<(), Failure> {
         options,
         journal,
         keys,
-        Rules::default(),
+        settings.rules(),
         publisher,
         settings.workers,
         sys::unix_ms(),
     ));
     let doorbells = Arc::new(Doorbells::new(settings.workers));
-    let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
-    let screen =
-        Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
-    print!("{}", screen.text(&report, ready_token.as_deref()));
-    log_start(settings, &addresses, &report, weak);
-    let stop = Stop { node: Arc::clone(&node), doorbells };
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
-    tokio_uring::start(admin::serve(node, admin.pop().and_then(|mut one| one.pop()), stop));
-    for thread in threads {
-        let _ = thread.join();
-    }
-    Ok(())
+    tokio_uring::start(async {
+        let signals = admin::Signals::install().map_err(Failure::Signals)?;
+        let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
+        let screen =
+            Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
+        print!("{}", screen.text(&report, ready_token.as_deref()));
+        log_start(settings, &addresses, &report, weak);
+        let stop = Stop { node: Arc::clone(&node), doorbells };
+        let listener = admin.pop().and_then(|mut one| one.pop());
+        admin::serve(node, listener, signals, stop).await;
+        for thread in threads {
+            let _ = thread.join();
+        }
+        Ok(())
+    })
 }
 
 /// What the screen shows, for those who read logs.
@@ -182,14 +189,41 @@ impl Stop {
 }
 
 fn options(settings: &Settings) -> Options {
-    let total = settings.connections_max.unwrap_or(1 << 20);
+    let limits = &settings.limits;
+    let total = limits.connections_max.unwrap_or(1 << 20);
     Options {
         connections_max: total.div_ceil(settings.workers),
+        head: HeadLimits { bytes_max: limits.head_bytes_max, ..HeadLimits::default() },
+        body_bytes_max: limits.body_bytes_max,
+        head_timeout_ms: limits.head_timeout_ms,
+        body_timeout_ms: limits.body_timeout_ms,
+        idle_timeout_ms: limits.idle_timeout_ms,
         heartbeat_ms: settings.heartbeat_ms,
-        lifetime_max_ms: settings.lifetime_max_ms,
+        lifetime_max_ms: limits.lifetime_max_ms,
+        stall_max_ms: limits.stall_max_ms,
+        retry_ms: settings.retry_ms,
+        channels_per_stream_max: limits.channels_per_stream_max,
+        publish_timeout_ms: settings.publish_timeout_ms,
+        drain_ms: settings.drain_ms,
         watch_hangup: settings.watch_hangup,
-        anonymous: settings.jwt_secret.is_none(),
+        anonymous: settings.anonymous,
+        cookies: settings.cookies.clone(),
         ..Options::default()
+    }
+}
+
+fn journal_settings(settings: &Settings) -> JournalSettings {
+    let limits = &settings.journal;
+    JournalSettings {
+        entries: limits.entries_max,
+        bytes_max: limits.bytes_max,
+        recent_bytes: limits.recent_bytes_max,
+        store: StoreSettings {
+            namespaces: Namespaces::new(settings.namespaces.clone()),
+            channels_max: limits.channels_max,
+            idle_ms: limits.channel_idle_ms,
+            ..StoreSettings::default()
+        },
     }
 }
 
@@ -209,8 +243,11 @@ fn start_workers(
         let wanted = node.options.connections_max;
         // Eight rings' tables a worker by default; more where the limit of connections asks for it.
         let default_max = sys::descriptor_limit().saturating_mul(8);
-        let connections_max =
-            if settings.connections_max.is_some() { wanted } else { wanted.min(default_max) };
+        let connections_max = if settings.limits.connections_max.is_some() {
+            wanted
+        } else {
+            wanted.min(default_max)
+        };
         let thread = thread::Builder::new().name(format!("worker-{index}"));
         let thread = thread.spawn(move || {
             let pinned = core.is_none_or(core_affinity::set_for_current);

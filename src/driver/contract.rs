@@ -162,6 +162,12 @@ pub trait Driver {
     /// Arms one receive through the shared buffer group.
     fn receive(&mut self, sock: Sock, id: ConnId);
 
+    /// The same where nothing is expected to be there yet: the kernel need not look before it
+    /// waits.
+    fn receive_later(&mut self, sock: Sock, id: ConnId) {
+        self.receive(sock, id);
+    }
+
     /// The bytes of a filled buffer.
     fn received(&self, data: &Received) -> &[u8];
 

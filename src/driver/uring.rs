@@ -216,6 +216,14 @@ impl UringDriver {
         bank.map(|bank| (&mut bank.ring, index))
     }
 
+    fn arm_receive(&mut self, sock: Sock, id: ConnId, later: bool) {
+        let data = UserData::Receive(id);
+        if let Some((ring, index)) = self.ring_of(sock) {
+            ring.receive(index, data, later);
+            self.receiving.insert(data.pack(), index);
+        }
+    }
+
     fn watch(&mut self, sock: Sock, events: libc::c_short, data: UserData) {
         if let Some((ring, index)) = self.ring_of(sock) {
             ring.watch(index, events, data);
@@ -245,11 +253,11 @@ impl Driver for UringDriver {
     }
 
     fn receive(&mut self, sock: Sock, id: ConnId) {
-        let data = UserData::Receive(id);
-        if let Some((ring, index)) = self.ring_of(sock) {
-            ring.receive(index, data);
-            self.receiving.insert(data.pack(), index);
-        }
+        self.arm_receive(sock, id, false);
+    }
+
+    fn receive_later(&mut self, sock: Sock, id: ConnId) {
+        self.arm_receive(sock, id, true);
     }
 
     fn received(&self, data: &Received) -> &[u8] {
@@ -352,8 +360,16 @@ impl Driver for UringDriver {
     }
 }
 
+/// Connections of one ring whose operations are ended one by one when it is dropped.
+const ENDED_ONE_BY_ONE_MAX: u32 = 2_048;
+
 impl Drop for UringDriver {
     fn drop(&mut self) {
         self.doorbells.clear(self.worker);
+        for bank in &mut self.banks {
+            if bank.live > ENDED_ONE_BY_ONE_MAX {
+                bank.ring.abandon();
+            }
+        }
     }
 }

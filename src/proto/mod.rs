@@ -3,8 +3,10 @@
 pub mod channel;
 pub mod http;
 mod iso;
+mod nearest;
 pub mod publish;
 pub mod sse;
 pub mod subscribe;
 
 pub use iso::iso8601;
+pub use nearest::nearest;

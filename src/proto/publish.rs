@@ -237,7 +237,7 @@ impl Command {
             _ => {
                 return Err(PublishError::UnknownKey {
                     key: key.to_owned(),
-                    nearest: nearest(key),
+                    nearest: super::nearest(key, KEYS),
                 });
             }
         }
@@ -337,27 +337,6 @@ fn data_text(raw: &RawValue) -> Result<String, PublishError> {
         }
     }
     Ok(out)
-}
-
-/// The known key with the fewest edits, when it is near.
-fn nearest(key: &str) -> Option<&'static str> {
-    let best = KEYS.iter().map(|known| (edits(key, known), *known)).min()?;
-    (best.0 <= 2).then_some(best.1)
-}
-
-/// Levenshtein distance.
-fn edits(one: &str, two: &str) -> usize {
-    let two: Vec<char> = two.chars().collect();
-    let mut row: Vec<usize> = (0..=two.len()).collect();
-    for (i, a) in one.chars().take(64).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in two.iter().enumerate() {
-            let change = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }
 
 /// Splits a JSON array into its elements as they were written.

@@ -39,6 +39,15 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// The same where all input has just been read.
+    fn arm_receive_later(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let sock = conn.sock;
+        if conn.armed.insert(Operation::Receive) {
+            self.driver.receive_later(sock, id);
+        }
+    }
+
     pub(super) fn receive(&mut self, id: ConnId, data: Received) {
         let Some(conn) = self.conns.disarm(id, Operation::Receive) else {
             return self.driver.recycle(data);
@@ -125,8 +134,11 @@ impl<D: Driver> Worker<D> {
     /// Reads on, where the connection reads.
     pub(super) fn go_on(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
-        if matches!(conn.state, State::Head | State::Body) {
-            self.arm_receive(id);
+        match conn.state {
+            State::Head => self.arm_receive_later(id),
+            // The rest of a body is mostly there already.
+            State::Body => self.arm_receive(id),
+            _ => {}
         }
     }
 

@@ -78,12 +78,24 @@ pub struct Ring {
     pub(super) counts: RingCounts,
     /// Addresses of connects not yet submitted.
     pub(super) outbound: Outbound,
+    /// Its operations are left to the kernel, with the memory they may write to.
+    abandoned: bool,
     /// A registered ring fd is an index in a table of this task, another task's means another
     /// ring: the ring must not move to another thread.
     bound: PhantomData<*const ()>,
 }
 
 const ACCEPT_DONTWAIT: u16 = 1 << 1;
+/// IORING_RECVSEND_POLL_FIRST, since 5.19.
+const POLL_FIRST: u16 = 1 << 0;
+
+/// Sets the flags of an operation that live in `ioprio`, where the crate has no name for them.
+fn set_ioprio(entry: &mut squeue::Entry, flags: u16) {
+    let entry: *mut squeue::Entry = entry;
+    // SAFETY: an entry is the kernel's struct io_uring_sqe: 64 bytes, `ioprio` a u16 at byte 2.
+    unsafe { entry.cast::<u16>().add(1).write(flags) };
+}
+
 /// Builds an operation on a socket, whichever way sockets are named.
 macro_rules! on_socket {
     ($ring:expr, $index:expr, $target:ident => $build:expr) => {
@@ -147,6 +159,7 @@ impl Ring {
             dead: None,
             counts: RingCounts::default(),
             outbound: Outbound::default(),
+            abandoned: false,
             bound: PhantomData,
         };
         ring.register_own_fd();
@@ -202,12 +215,16 @@ impl Ring {
 
     /// Queues one receive of at most one buffer of the group.
     ///
-    /// ENOBUFS when the group is empty: arm it again after a [`recycle`](Self::recycle).
-    pub fn receive(&mut self, index: u32, data: UserData) {
-        let entry = on_socket!(self, index, fd => opcode::Recv::new(
+    /// ENOBUFS when the group is empty: arm it again after a [`recycle`](Self::recycle). With
+    /// `later` the kernel waits for input without looking whether there is some first.
+    pub fn receive(&mut self, index: u32, data: UserData, later: bool) {
+        let mut entry = on_socket!(self, index, fd => opcode::Recv::new(
             fd, std::ptr::null_mut(), 0).buf_group(GROUP).build())
         .flags(squeue::Flags::BUFFER_SELECT)
         .user_data(data.pack());
+        if later {
+            set_ioprio(&mut entry, POLL_FIRST);
+        }
         // SAFETY: names no memory but the buffer group, which the ring owns.
         unsafe { self.push(&entry) };
     }
@@ -269,9 +286,7 @@ impl Ring {
         let data = UserData::Accept { listener: number, address: place.index };
         let mut entry = accept.build().user_data(data.pack());
         if !wait {
-            // SAFETY: an entry is the kernel's struct io_uring_sqe: 64 bytes, `ioprio` a u16 at
-            // byte 2. The crate has no name for the flags of an accept that live there.
-            unsafe { (&raw mut entry).cast::<u16>().add(1).write(ACCEPT_DONTWAIT) };
+            set_ioprio(&mut entry, ACCEPT_DONTWAIT);
         }
         // SAFETY: the place stays lent, hence valid and untouched, until the completion is seen;
         // the ring keeps the table alive, or leaks it if it cannot wait for the operation's end.
@@ -364,15 +379,29 @@ impl AsMut<Self> for Ring {
     }
 }
 
+impl Ring {
+    /// Leaves what is under way to the kernel when the ring is dropped, and leaks the memory it may
+    /// write to. For the end of a process: ending a hundred thousand watches one by one takes
+    /// longer than anybody waits (each is searched for), closing the ring takes none of our time.
+    pub fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+
+    /// Ends every operation. False if some may still be under way.
+    fn end_all(&mut self) -> bool {
+        let patience = Some(Timespec::new().nsec(200_000_000));
+        let all = CancelBuilder::any();
+        match self.inner.submitter().register_sync_cancel(patience, all) {
+            Ok(()) => true,
+            Err(error) => error.raw_os_error() == Some(libc::ENOENT),
+        }
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         // Every operation must have ended before the memory it may write to is freed.
-        let patience = Some(Timespec::new().nsec(200_000_000));
-        let all = CancelBuilder::any();
-        let ended = match self.inner.submitter().register_sync_cancel(patience, all) {
-            Ok(()) => true,
-            Err(error) => error.raw_os_error() == Some(libc::ENOENT),
-        };
+        let ended = !self.abandoned && self.end_all();
         self.unregister_own_fd();
         // SAFETY: each field is dropped here once and not used afterwards.
         unsafe {

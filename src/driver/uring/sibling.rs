@@ -139,7 +139,7 @@ impl Bank {
     /// A receive found the buffer group empty: it waits for the next buffer given back.
     pub(super) fn starve(&mut self, index: u32, id: ConnId) {
         if self.ring.buffers_free() > 0 {
-            self.ring.receive(index, UserData::Receive(id));
+            self.ring.receive(index, UserData::Receive(id), false);
         } else {
             self.starved.push_back((index, id));
         }
@@ -148,7 +148,7 @@ impl Bank {
     pub(super) fn recycle(&mut self, buffer: u16) {
         self.ring.recycle(buffer);
         if let Some((index, id)) = self.starved.pop_front() {
-            self.ring.receive(index, UserData::Receive(id));
+            self.ring.receive(index, UserData::Receive(id), false);
         }
     }
 }
