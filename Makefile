@@ -53,8 +53,8 @@ lint: ## Format, clippy, and licences where cargo-deny is installed.
 	else echo "cargo-deny is not installed: licences were not checked"; fi
 
 .PHONY: bench
-bench: ## Run the criterion benches.
-	cargo bench
+bench: ## Run the criterion benches and keep their medians.
+	benches/criterion.sh
 
 .PHONY: bench-fanout
 bench-fanout: ## Measure a fan-out beside a bare send() loop (needs two cores; see docs/bench.md).

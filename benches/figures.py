@@ -353,6 +353,24 @@ def proof(arguments):
     publish(arguments, "Promises beside the floor", body)
 
 
+def criterion(arguments):
+    """Medians of what `cargo bench` has left behind."""
+    rows = []
+    for path in sorted(pathlib.Path(arguments.folder).glob("**/new/estimates.json")):
+        about = json.loads((path.parent / "benchmark.json").read_text())
+        median = json.loads(path.read_text())["median"]
+        around = median["confidence_interval"]
+        each = about["throughput"]
+        unit, count = next(iter(each.items())) if each else (None, 1)
+        rate = f"{count / median['point_estimate'] * 1e9:,.0f} {unit.lower()}/s" if unit else "-"
+        rows.append(
+            f"| {about['full_id']} | {median['point_estimate']:,.1f} "
+            f"| {around['lower_bound']:,.1f} to {around['upper_bound']:,.1f} | {rate} |"
+        )
+    body = ["| bench | median ns | 95 % | rate |", "| --- | --- | --- | --- |", *rows]
+    publish(arguments, "Small parts alone", body)
+
+
 def text(arguments):
     body = (pathlib.Path(arguments.folder) / "body").read_text().splitlines()
     publish(arguments, arguments.title, body)
@@ -364,7 +382,7 @@ def main():
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for run in (compare, million, fanout, idle, proof, text):
+    for run in (compare, million, fanout, idle, proof, text, criterion):
         name = run.__name__
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):

@@ -124,6 +124,11 @@ fn outcome_json(outcome: &Outcome, epoch: Epoch) -> Value {
 }
 
 impl Lines {
+    /// No line has come to its end yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen == 0
+    }
+
     fn put(&mut self, outcome: Outcome) {
         self.seen += 1;
         match outcome {

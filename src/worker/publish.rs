@@ -174,32 +174,43 @@ impl<D: Driver> Worker<D> {
             }
         }
         let rest = content[at..].trim_ascii();
-        if fed.done && !rest.is_empty() {
+        let too_long = rest.len() > line_max;
+        if fed.done && !rest.is_empty() && !too_long {
             drafts.push_back(self.read_line(&publish, rest));
         }
         content.drain(..at);
-        if content.len() > line_max {
+        if too_long {
             let problem = Problem::new(413, "line-too-large", "a line is too large");
-            if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
-                request.close_after = true;
+            if drafts.is_empty() && publish.lines.is_empty() {
+                return self.refuse_lines(id, &problem);
             }
-            self.refuse(id, &problem, false);
-            self.answered(id);
-            return None;
+            // The lines before it count all the same; behind it nothing can be told apart.
+            drafts.push_back(Err(problem));
+            content.clear();
         }
+        let ended = fed.done || too_long;
         let lines = std::mem::take(&mut publish.lines);
         let request = self.conns.get_mut(id)?.request.as_mut()?;
+        request.close_after |= too_long;
         request.content = content;
-        if fed.done {
+        if ended {
             request.content.clear();
         }
-        let job = PublishJob::some_lines(drafts, lines, fed.done);
-        if !fed.done {
+        let job = PublishJob::some_lines(drafts, lines, ended);
+        if !ended {
             request.body = Some((body, Awaited::Publish(publish)));
         }
         self.run_job(id, job);
         // Without input left, wait for more; parked, wait for room.
-        (fed.used > 0 || fed.done).then_some(fed.used)
+        (!too_long && (fed.used > 0 || fed.done)).then_some(fed.used)
+    }
+
+    /// Nothing of an NDJSON body was published: a refusal like any other.
+    fn refuse_lines(&mut self, id: ConnId, problem: &Problem) -> Option<usize> {
+        self.conns.get_mut(id)?.request.as_mut()?.close_after = true;
+        self.refuse(id, problem, false);
+        self.answered(id);
+        None
     }
 
     fn read_line(&mut self, publish: &Publish, line: &[u8]) -> Result<Draft, Problem> {

@@ -118,6 +118,23 @@ fn ndjson_publishes_each_line_in_order_and_reports_the_bad_ones() {
 }
 
 #[test]
+fn an_ndjson_line_that_is_too_long_costs_only_itself_and_what_follows() {
+    let rig = Rig::start();
+    let mut stream = rig.open("/sse/a");
+    let line = |data: &str| format!("{}\n", json!({ "channel": "a", "data": data }));
+    let long = "x".repeat(2 << 20);
+    let body = line("1") + &line("2") + &line(&long) + &line("4");
+    let answer = rig.post("", "application/x-ndjson", &body);
+    let told = answer.json();
+    assert_eq!((answer.status, &told["published"], &told["failed"]), (200, &2.into(), &1.into()));
+    assert_eq!((&told["errors"][0]["status"], &told["errors"][0]["line"]), (&413.into(), &3.into()));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(data_of(&mut stream, 2), ["1", "2"]);
+    // Nothing before it: refused as a whole.
+    assert_eq!(rig.post("", "application/x-ndjson", &line(&long)).status, 413);
+}
+
+#[test]
 fn ndjson_in_chunks_is_published_while_it_comes() {
     use std::io::Write;
     let rig = Rig::start();
