@@ -12,6 +12,7 @@ pub mod cache;
 pub mod claims;
 pub mod error;
 pub mod identity;
+pub mod iron;
 mod json;
 pub mod jwt;
 pub mod keys;
