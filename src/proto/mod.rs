@@ -4,6 +4,7 @@ pub mod channel;
 pub mod gzip;
 pub mod http;
 mod iso;
+pub mod proxy_header;
 pub mod publish;
 pub mod sse;
 pub mod subscribe;
