@@ -1,6 +1,7 @@
 //! Bytes to values and back: HTTP, the event stream, publish commands. No I/O, no clock.
 
 pub mod channel;
+pub mod envelope;
 pub mod forwarded;
 pub mod gzip;
 pub mod http;
