@@ -11,6 +11,7 @@ pub mod access;
 pub mod cache;
 pub mod claims;
 pub mod error;
+pub mod grant;
 pub mod identity;
 pub mod iron;
 mod json;
