@@ -3,7 +3,10 @@
 //! Pure: no I/O, and time is an argument. A *topic* is what a stream can be linked to on this
 //! core: a channel (users and tenants are channels), a pattern, or the broadcast, to which every
 //! stream belongs without a link.
+//!
+//! Beside them stand the limits: [`connect_rate`] has one owner.
 
+pub mod connect_rate;
 mod links;
 mod patterns;
 mod stripes;
