@@ -4,11 +4,12 @@
 //! core: a channel (users and tenants are channels), a pattern, or the broadcast, to which every
 //! stream belongs without a link.
 //!
-//! Beside them stand the limits: [`connect_rate`] has one owner.
+//! Beside them stand the limits. [`rates`] and [`connect_rate`] have one owner each.
 
 pub mod connect_rate;
 mod links;
 mod patterns;
+pub mod rates;
 mod stripes;
 mod topic;
 mod topics;
