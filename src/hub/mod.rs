@@ -4,8 +4,10 @@
 //! core: a channel (users and tenants are channels), a pattern, or the broadcast, to which every
 //! stream belongs without a link.
 //!
-//! Beside them stand the limits. [`rates`] and [`connect_rate`] have one owner each.
+//! Beside them stand the limits. [`rates`] and [`connect_rate`] have one owner each; [`caps`] is the
+//! one table that all cores of a node share.
 
+pub mod caps;
 pub mod connect_rate;
 mod links;
 mod patterns;
