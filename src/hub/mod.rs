@@ -3,9 +3,15 @@
 //! Pure: no I/O, and time is an argument. A *topic* is what a stream can be linked to on this
 //! core: a channel (users and tenants are channels), a pattern, or the broadcast, to which every
 //! stream belongs without a link.
+//!
+//! Beside them stand the limits. [`rates`] and [`connect_rate`] have one owner each; [`caps`] is the
+//! one table that all cores of a node share.
 
+pub mod caps;
+pub mod connect_rate;
 mod links;
 mod patterns;
+pub mod rates;
 mod shelves;
 mod stripes;
 mod topic;

@@ -1,9 +1,13 @@
 //! Bytes to values and back: HTTP, the event stream, publish commands. No I/O, no clock.
 
 pub mod channel;
+pub mod envelope;
+pub mod forwarded;
+pub mod gzip;
 pub mod http;
 mod iso;
 mod nearest;
+pub mod proxy_header;
 pub mod publish;
 pub mod sse;
 pub mod subscribe;

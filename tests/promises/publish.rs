@@ -127,7 +127,10 @@ fn an_ndjson_line_that_is_too_long_costs_only_itself_and_what_follows() {
     let answer = rig.post("", "application/x-ndjson", &body);
     let told = answer.json();
     assert_eq!((answer.status, &told["published"], &told["failed"]), (200, &2.into(), &1.into()));
-    assert_eq!((&told["errors"][0]["status"], &told["errors"][0]["line"]), (&413.into(), &3.into()));
+    assert_eq!(
+        (&told["errors"][0]["status"], &told["errors"][0]["line"]),
+        (&413.into(), &3.into())
+    );
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(data_of(&mut stream, 2), ["1", "2"]);
     // Nothing before it: refused as a whole.

@@ -1,6 +1,7 @@
 //! HTTP/1.1, RFC 9110 and RFC 9112: the little of it that an event server needs, strictly.
 
 mod body;
+pub mod cors;
 mod head;
 mod response;
 mod target;

@@ -95,7 +95,8 @@ impl<'a> Response<'a> {
     }
 }
 
-fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
+/// Writes a line; name and value hold no line end.
+pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
