@@ -371,9 +371,25 @@ def criterion(arguments):
     publish(arguments, "Small parts alone", body)
 
 
-def text(arguments):
-    body = (pathlib.Path(arguments.folder) / "body").read_text().splitlines()
-    publish(arguments, arguments.title, body)
+def wrk(arguments):
+    """Medians of the lines that wrk.sh has kept: what|connections|server|rate|processor share."""
+    found = {}
+    for line in (pathlib.Path(arguments.folder) / "lines").read_text().splitlines():
+        what, count, name, rate, share = line.split("|")
+        found.setdefault((what, int(count), name), []).append((float(rate), int(share)))
+    rows = []
+    for (what, count, name), rounds in sorted(found.items()):
+        rate = statistics.median(rate for rate, _ in rounds)
+        least, most = min(rounds)[0], max(rounds)[0]
+        share = statistics.median(share for _, share in rounds)
+        rows.append(
+            f"| {what} | {count} | {name} | {rate:,.0f} | {least:,.0f} to {most:,.0f} | {share:.0f} % |"
+        )
+    head = [
+        "| what | connections | server | requests/s | from, to | server's core |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    publish(arguments, "wrk against publish and health", head + rows)
 
 
 def main():
@@ -382,7 +398,7 @@ def main():
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for run in (compare, million, fanout, idle, proof, text, criterion):
+    for run in (compare, million, fanout, idle, proof, criterion, wrk):
         name = run.__name__
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):
@@ -391,8 +407,6 @@ def main():
             command.add_argument("--machine-bytes", type=int, required=True)
             command.add_argument("--slab-bytes", type=int, required=True)
             command.add_argument("--hold", type=float, required=True)
-        if run is text:
-            command.add_argument("--title", required=True)
         if run is proof:
             command.add_argument("--streams", type=int, required=True)
         if run is compare:
