@@ -282,12 +282,16 @@ def proof(arguments):
         ours / floor >= 0.8,
     )
     floor, ours = of("channels", "floor", cpu_of), of("channels", "ringcast", cpu_of)
+    pairs = zip(reports(folder, "channels", "ringcast"), reports(folder, "channels", "floor"))
+    ratios = sorted(cpu_of(ours) / cpu_of(floor) for ours, floor in pairs)
+    ratio = statistics.median(ratios)
     row(
-        "1,000 channels x 10, 2,000 publishes/s: CPU a delivery to the floor's",
-        f"{ours:.2f} to {floor:.2f} us: **{ours / floor:.2f}**; p99 "
-        f"{of('channels', 'ringcast', p99_of):.2f} to {of('channels', 'floor', p99_of):.2f} ms",
+        "1,000 channels x 10, 2,000 publishes/s: CPU a delivery to the floor's, in pairs",
+        f"{ours:.2f} to {floor:.2f} us: **{ratio:.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f} in "
+        f"{len(ratios)} pairs); p99 {of('channels', 'ringcast', p99_of):.2f} to "
+        f"{of('channels', 'floor', p99_of):.2f} ms",
         "<= 1.10",
-        ours / floor <= 1.10,
+        ratio <= 1.10,
     )
     single = of(
         "mixed",
@@ -343,8 +347,8 @@ def proof(arguments):
     floors = [cpu_of(report) for report in reports(folder, "channels", "floor")]
     spread = (max(floors) - min(floors)) / statistics.median(floors)
     body = [
-        f"Medians of {len(floors)} rounds; the floor's own processor time differs by {spread:.0%} "
-        "between them.",
+        f"Medians of {len(reports(folder, 'mixed', 'ringcast'))} rounds; with many channels the "
+        f"floor's own processor time differs by {spread:.0%} between its {len(floors)} runs.",
         "",
         "| what | found | target | kept |",
         "| --- | --- | --- | --- |",
