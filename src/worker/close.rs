@@ -60,9 +60,9 @@ impl<D: Driver> Worker<D> {
             return false;
         }
         match conn.form {
-            Form::Sse => event.write(&mut self.outbox.bytes),
             Form::Ndjson => event.write_json(&mut self.outbox.bytes),
             Form::Poll => return false,
+            form => self.outbox.push_text(form, |bytes| event.write(bytes)),
         }
         let gap = matches!(event, ControlEvent::Gap { .. });
         let origin = if gap { Origin::Gap } else { Origin::Control };

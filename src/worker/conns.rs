@@ -24,6 +24,8 @@ pub(super) enum Half {
 pub(super) enum Form {
     /// Event stream.
     Sse,
+    /// Event stream of gzip segments, which all its readers share.
+    Gzip,
     /// One JSON object a line.
     Ndjson,
     /// One JSON answer.
@@ -65,6 +67,13 @@ pub(super) struct Extra {
     pub(super) control_on: bool,
     /// Waiting long-polls: when to give up, and whether the connection is kept.
     pub(super) poll_until_ms: u64,
+}
+
+impl Form {
+    /// Events leave as blocks that all streams of this form share.
+    pub(super) fn is_shared(self) -> bool {
+        matches!(self, Self::Sse | Self::Gzip)
+    }
 }
 
 /// A stream that has not yet caught up for the first time.

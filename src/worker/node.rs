@@ -43,6 +43,8 @@ pub struct Options {
     /// Ended streams are noticed at once, at 256 bytes of kernel memory each; else by the heartbeats
     /// that fail.
     pub watch_hangup: bool,
+    /// Event streams leave compressed to those who accept gzip.
+    pub compress: bool,
     /// Subscribers need no token.
     pub anonymous: bool,
     /// Cookies that may carry a token.
@@ -69,6 +71,7 @@ impl Default for Options {
             linger_ms: 2_000,
             drain_ms: 5_000,
             watch_hangup: true,
+            compress: false,
             anonymous: true,
             cookies: vec!["access_token".to_owned()],
             pace: Pace::default(),

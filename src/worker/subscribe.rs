@@ -15,7 +15,8 @@ use crate::driver::{ConnId, Driver};
 use crate::hub::Hub;
 use crate::journal::ChannelKey;
 use crate::proto::channel::{self, Selector};
-use crate::proto::http::{Problem, Response};
+use crate::proto::gzip;
+use crate::proto::http::{Head, Problem, Response};
 use crate::proto::sse::{ControlEvent, EventId, write_preamble, write_stream_head};
 use crate::proto::subscribe::{Control, Resume, Subscription};
 
@@ -40,6 +41,8 @@ impl<D: Driver> Worker<D> {
                     Form::Poll
                 } else if head.lists("accept", "application/x-ndjson") {
                     Form::Ndjson
+                } else if self.node.options.compress && accepts_gzip(head) {
+                    Form::Gzip
                 } else {
                     Form::Sse
                 };
@@ -93,7 +96,7 @@ impl<D: Driver> Worker<D> {
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after = true;
         }
-        write_stream_head(&mut self.out, content_type(form), b"");
+        write_head(&mut self.out, form, self.node.options.compress);
         self.answered(id);
     }
 
@@ -129,7 +132,7 @@ impl<D: Driver> Worker<D> {
         let Some(conn) = self.conns.get_mut(id) else { return Next::Waiting };
         conn.form = form;
         conn.linked = true;
-        conn.custom = form != Form::Sse || extra.events.is_some();
+        conn.custom = !form.is_shared() || extra.events.is_some();
         conn.position = position;
         conn.since_ms = wrap_ms(now.mono_ms);
         conn.expires_unix_s = identity.expires_unix_s.map_or(0, short_s);
@@ -143,6 +146,7 @@ impl<D: Driver> Worker<D> {
                 request.deadline_ms = u64::MAX;
             }
         } else {
+            write_head(&mut self.out, form, self.node.options.compress);
             let bytes = first_bytes(
                 std::mem::take(&mut self.out),
                 form,
@@ -291,27 +295,54 @@ fn start_rule(resume: &Resume, unix_ms: u64) -> crate::journal::PatternStart {
 
 fn content_type(form: Form) -> &'static str {
     match form {
-        Form::Sse => "text/event-stream",
+        Form::Sse | Form::Gzip => "text/event-stream",
         Form::Ndjson => "application/x-ndjson",
         Form::Poll => "application/json",
     }
 }
 
-/// What a stream begins with, behind answers not yet sent: head, preamble, `sse.open`.
+fn write_head(out: &mut Vec<u8>, form: Form, compress: bool) {
+    let fields: &[u8] = match form {
+        Form::Gzip => b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
+        Form::Sse if compress => b"Vary: Accept-Encoding\r\n",
+        Form::Sse | Form::Ndjson | Form::Poll => b"",
+    };
+    write_stream_head(out, content_type(form), fields);
+}
+
+/// What a stream begins with, behind its head: preamble, `sse.open`.
 fn first_bytes(
     mut bytes: Vec<u8>,
     form: Form,
     retry_ms: u32,
     open: Option<ControlEvent>,
 ) -> Box<[u8]> {
-    write_stream_head(&mut bytes, content_type(form), b"");
-    if form == Form::Sse {
-        write_preamble(&mut bytes, retry_ms);
+    if form == Form::Ndjson {
+        if let Some(open) = open {
+            open.write_json(&mut bytes);
+        }
+        return bytes.into_boxed_slice();
     }
-    match (open, form) {
-        (Some(open), Form::Sse) => open.write(&mut bytes),
-        (Some(open), _) => open.write_json(&mut bytes),
-        (None, _) => {}
+    let mut text = Vec::new();
+    write_preamble(&mut text, retry_ms);
+    if let Some(open) = open {
+        open.write(&mut text);
+    }
+    if form == Form::Gzip {
+        bytes.extend_from_slice(gzip::HEADER);
+        gzip::write_stored(&text, &mut bytes);
+    } else {
+        bytes.append(&mut text);
     }
     bytes.into_boxed_slice()
+}
+
+/// All lines of the field together (RFC 9110 5.3).
+fn accepts_gzip(head: &Head<'_>) -> bool {
+    let mut all = Vec::new();
+    for value in head.all("accept-encoding") {
+        all.extend_from_slice(value.as_bytes());
+        all.push(b',');
+    }
+    gzip::accepts_gzip(&all)
 }

@@ -1,11 +1,12 @@
 //! What happens by time: deadlines, heartbeats, lifetimes, draining, sweeping.
 
-use super::conns::wrap_ms;
+use super::conns::{Form, wrap_ms};
 use super::outbox::{Origin, Past};
 use super::timers::Timers;
 use super::{Phase, VISITS_PER_HEARTBEAT, Worker};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
+use crate::proto::gzip;
 use crate::proto::http::Problem;
 use crate::proto::sse::{ByeReason, HEARTBEAT};
 
@@ -195,7 +196,11 @@ impl<D: Driver> Worker<D> {
         }
         let before = conn.position;
         let start = self.outbox.mark();
-        let beat: &[u8] = if conn.form == super::conns::Form::Ndjson { b"\n" } else { HEARTBEAT };
+        let beat: &[u8] = match conn.form {
+            Form::Ndjson => b"\n",
+            Form::Gzip => gzip::HEARTBEAT,
+            Form::Sse | Form::Poll => HEARTBEAT,
+        };
         self.outbox.bytes.extend_from_slice(beat);
         self.outbox.end_piece(None, 0, Origin::Arena);
         self.node.counters[self.index].heartbeats.add(1);

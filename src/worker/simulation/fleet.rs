@@ -111,6 +111,7 @@ impl Draws {
             lifetime_max_ms,
             stall_max_ms,
             watch_hangup: rng.u8(0..4) > 0,
+            compress: rng.bool(),
             pace,
             ..Options::default()
         }
@@ -186,7 +187,7 @@ impl Fleet for SimFleet {
         if own.lagging != lagging {
             return Err(format!("{lagging} lag, {} are counted", own.lagging));
         }
-        let streams = own.conns.iter().filter(|conn| conn.form == Form::Sse);
+        let streams = own.conns.iter().filter(|conn| conn.form.is_shared());
         let held = streams.filter_map(|conn| match conn.half() {
             Some(Half::Bytes(bytes, _)) => Some(bytes.len()),
             _ => None,
