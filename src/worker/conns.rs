@@ -48,6 +48,8 @@ pub(super) struct Request {
     pub(super) begun: bool,
     /// The connection ends after this answer.
     pub(super) close_after: bool,
+    /// `Origin` of the request under way.
+    pub(super) origin: Option<Box<str>>,
     /// The publish that waits for room.
     pub(super) job: Option<Box<PublishJob>>,
 }
@@ -70,6 +72,15 @@ pub(super) struct Extra {
 }
 
 impl Form {
+    /// Media type of the answer.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Sse | Self::Gzip => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Poll => "application/json",
+        }
+    }
+
     /// Events leave as blocks that all streams of this form share.
     pub(super) fn is_shared(self) -> bool {
         matches!(self, Self::Sse | Self::Gzip)

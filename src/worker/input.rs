@@ -167,6 +167,7 @@ impl<D: Driver> Worker<D> {
                 request.begun = true;
                 request.scan = Scan::default();
                 request.close_after = !head.keeps_alive();
+                request.origin = head.field("origin").map(Into::into);
                 self.node.counters[self.index].requests.add(1);
                 let next = self.route(id, &head);
                 if matches!(next, Next::Body(..)) && head.expects_continue() && input.len() == len {
@@ -241,14 +242,6 @@ impl<D: Driver> Worker<D> {
             request.content.shrink_to(16 << 10);
         }
         Some(fed.used)
-    }
-
-    /// Puts a refusal into the answer; the caller takes the step.
-    pub(super) fn refuse(&mut self, id: ConnId, problem: &Problem, head_only: bool) {
-        self.node.counters[self.index].refusals.add(1);
-        let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
-        let close = request.is_none_or(|request| request.close_after);
-        problem.write(close, head_only, &[], &mut self.out);
     }
 
     /// Plans the answers gathered so far.
@@ -337,6 +330,7 @@ impl Request {
             deadline_ms,
             begun: false,
             close_after: false,
+            origin: None,
             job: None,
         }
     }

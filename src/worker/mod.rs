@@ -14,7 +14,9 @@ mod parked;
 mod planted;
 mod poll;
 mod publish;
+mod reply;
 mod route;
+mod shape;
 #[cfg(test)]
 mod simulation;
 mod subscribe;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 pub use node::{Node, Options, Phase};
 pub use pace::Pace;
+pub use shape::{Shape, Shapes};
 
 use crate::auth::VerifiedCache;
 use crate::driver::{Completion, ConnId, Driver, Now};

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::pace::Pace;
+use super::shape::Shapes;
 use crate::auth::{Keys, PublisherToken, Rules};
 use crate::journal::Journal;
 use crate::obs::Counters;
 use crate::proto::http::HeadLimits;
+use crate::proto::http::cors::Cors;
 
 /// What a worker has to know of the settings.
 #[derive(Debug, Clone)]
@@ -43,6 +45,10 @@ pub struct Options {
     /// Ended streams are noticed at once, at 256 bytes of kernel memory each; else by the heartbeats
     /// that fail.
     pub watch_hangup: bool,
+    /// Pages of which origins may read answers, and whose cookies count.
+    pub cors: Cors,
+    /// What is done to published data.
+    pub shapes: Shapes,
     /// Event streams leave compressed to those who accept gzip.
     pub compress: bool,
     /// Subscribers need no token.
@@ -71,6 +77,8 @@ impl Default for Options {
             linger_ms: 2_000,
             drain_ms: 5_000,
             watch_hangup: true,
+            cors: Cors::default(),
+            shapes: Shapes::default(),
             compress: false,
             anonymous: true,
             cookies: vec!["access_token".to_owned()],

@@ -6,12 +6,14 @@ use smallvec::SmallVec;
 
 use super::Worker;
 use super::parked::{Answer, Lines, PublishJob};
+use super::reply::{foreign_problem, is_foreign};
 use super::route::{Asked, Awaited, Next};
 use crate::auth::{Identity, TokenError};
 use crate::conn::Step;
 use crate::driver::{ConnId, Driver};
 use crate::journal::{ChannelKey, Draft};
 use crate::proto::channel::Selector;
+use crate::proto::http::cors::Fields;
 use crate::proto::http::{Body, Fed, Framing, Problem, pairs};
 use crate::proto::publish::{Command, PublishError, batch};
 use crate::proto::sse::Frame;
@@ -105,6 +107,9 @@ impl<D: Driver> Worker<D> {
     /// Who publishes: by the Authorization header only. A token in query or cookie may have been
     /// sent by a page the user did not mean to publish from.
     fn publisher(&mut self, asked: &Asked<'_, '_>) -> Result<Arc<Identity>, Problem> {
+        if is_foreign(&self.node.options.cors, asked.head) {
+            return Err(foreign_problem());
+        }
         let Some(token) = asked.head.bearer().filter(|token| !token.is_empty()) else {
             let detail = "publishing needs the header Authorization: Bearer <token>";
             return Err(Problem::new(401, "token-missing", detail));
@@ -237,14 +242,15 @@ impl<D: Driver> Worker<D> {
             })?;
             targets.push(self.key(name));
         }
+        let data = self.node.options.shapes.apply(&command, self.now.unix_ms)?;
         let event = command.event.as_deref();
         // Seven bytes for each line end: what counts is what will be kept and sent.
-        let encoded = Frame::encoded_len(event, &command.data, command.retry) as u64;
+        let encoded = Frame::encoded_len(event, &data, command.retry) as u64;
         if encoded > self.node.options.body_bytes_max.saturating_mul(8) {
             return Err(Problem::new(413, "event-too-large", "the encoded event is too large"));
         }
         Ok(Draft {
-            frame: Frame::encode(event, &command.data, command.retry),
+            frame: Frame::encode(event, &data, command.retry),
             targets,
             key: command.key.map(Into::into),
             ttl_ms: command.ttl_ms,
@@ -301,9 +307,10 @@ impl<D: Driver> Worker<D> {
                 }
             }
             answer => {
-                let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
-                let close = request.is_none_or(|request| request.close_after);
-                if answer.write(epoch, close, &mut self.out) {
+                let write = |close, fields: &Fields<'_>, out: &mut Vec<u8>| {
+                    answer.write(epoch, close, fields, out)
+                };
+                if self.reply_by(id, write) {
                     self.node.counters[self.index].refusals.add(1);
                 }
                 self.answered(id);

@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 use super::Worker;
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
 use super::planted::{Planted, is_planted};
-use super::publish::token_problem;
 use super::route::{Asked, Next};
 use crate::auth::Identity;
 use crate::conn::{Operation, Step};
@@ -17,7 +16,7 @@ use crate::journal::ChannelKey;
 use crate::proto::channel::{self, Selector};
 use crate::proto::gzip;
 use crate::proto::http::{Head, Problem, Response};
-use crate::proto::sse::{ControlEvent, EventId, write_preamble, write_stream_head};
+use crate::proto::sse::{ControlEvent, EventId, write_preamble};
 use crate::proto::subscribe::{Control, Resume, Subscription};
 
 impl<D: Driver> Worker<D> {
@@ -33,7 +32,7 @@ impl<D: Driver> Worker<D> {
         match self.admit(asked, name) {
             Err(problem) => self.refused(id, &problem, head),
             Ok((subscription, _)) if subscription.resume == Resume::Ended => {
-                Response::new(204).write(false, &mut self.out);
+                self.reply(id, Response::new(204));
                 Next::Answered
             }
             Ok((subscription, identity)) => {
@@ -47,8 +46,10 @@ impl<D: Driver> Worker<D> {
                     Form::Sse
                 };
                 if asked.is_head() {
-                    self.answer_head(id, form);
-                    return Next::Waiting;
+                    return self.answer_head(id, form, head);
+                }
+                if form != Form::Poll {
+                    self.reply_stream(form, head.field("origin"));
                 }
                 self.begin(id, subscription, &identity, form)
             }
@@ -71,7 +72,7 @@ impl<D: Driver> Worker<D> {
         let channels_max = self.node.options.channels_per_stream_max;
         let subscription = Subscription::read(name, query, last_event_id, channels_max)
             .map_err(|error| Problem::new(400, "bad-subscription", error.to_string()))?;
-        let found = self.identify(asked).map_err(|error| token_problem(&error))?;
+        let found = self.identify(asked)?;
         let identity = found.map_or_else(|| Arc::new(Identity::anonymous()), |found| found.0);
         if identity.is_anonymous()
             && (subscription.selectors.is_empty() || !self.node.options.anonymous)
@@ -92,12 +93,12 @@ impl<D: Driver> Worker<D> {
     }
 
     /// HEAD: the headers, then the end.
-    fn answer_head(&mut self, id: ConnId, form: Form) {
+    fn answer_head(&mut self, id: ConnId, form: Form, head: &Head<'_>) -> Next {
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after = true;
         }
-        write_head(&mut self.out, form, self.node.options.compress);
-        self.answered(id);
+        self.reply_stream(form, head.field("origin"));
+        Next::Answered
     }
 
     /// Links the stream, then lets it catch up from where it asked.
@@ -146,7 +147,6 @@ impl<D: Driver> Worker<D> {
                 request.deadline_ms = u64::MAX;
             }
         } else {
-            write_head(&mut self.out, form, self.node.options.compress);
             let bytes = first_bytes(
                 std::mem::take(&mut self.out),
                 form,
@@ -293,24 +293,7 @@ fn start_rule(resume: &Resume, unix_ms: u64) -> crate::journal::PatternStart {
     }
 }
 
-fn content_type(form: Form) -> &'static str {
-    match form {
-        Form::Sse | Form::Gzip => "text/event-stream",
-        Form::Ndjson => "application/x-ndjson",
-        Form::Poll => "application/json",
-    }
-}
-
-fn write_head(out: &mut Vec<u8>, form: Form, compress: bool) {
-    let fields: &[u8] = match form {
-        Form::Gzip => b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
-        Form::Sse if compress => b"Vary: Accept-Encoding\r\n",
-        Form::Sse | Form::Ndjson | Form::Poll => b"",
-    };
-    write_stream_head(out, content_type(form), fields);
-}
-
-/// What a stream begins with, behind its head: preamble, `sse.open`.
+/// What a stream begins with, behind answers not yet sent and its head: preamble, `sse.open`.
 fn first_bytes(
     mut bytes: Vec<u8>,
     form: Form,
