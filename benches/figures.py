@@ -24,8 +24,9 @@ def line(report):
     server, found = report["server"] or {}, report["deliveries"]
     parts = [f"{report['connections']['opened']} streams"]
     if report["scenario"] == "idle":
-        parts.append(f"{server['bytes_per_connection']:.0f} B a stream")
-        parts.append(f"{server['bytes_per_connection_upper_half']:.0f} B in the upper half")
+        if server["bytes_per_connection"] is not None:
+            parts.append(f"{server['bytes_per_connection']:.0f} B a stream")
+            parts.append(f"{server['bytes_per_connection_upper_half']:.0f} B in the upper half")
         parts.append(f"{server['cpu_holding_s']:.2f} s of CPU while held")
     else:
         latency = found["latency"] or {"p50_us": 0, "p99_us": 0}
