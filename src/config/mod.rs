@@ -1,289 +1,202 @@
-//! From flags and environment to settings.
+//! Raw to settings: layers of text become one typed tree.
+//!
+//! Built-in default < TOML file < `.env` < environment < flags. Every key is written once, in the
+//! table of `settings/` and `rows.rs`; readers, pages and the typed tree come from there. Nothing
+//! here touches the machine but `files.rs`, which reads the files that somebody named.
 
-use std::net::SocketAddr;
+mod checks;
+mod files;
+mod finding;
+mod key;
+mod kind;
+mod layers;
+mod print;
+mod rows;
+mod settings;
+mod suggest;
+mod value;
+mod values;
 
-use thiserror::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::auth::ttl;
+pub use finding::{Finding, Origin, Severity};
+pub use key::{Force, Key};
+pub use kind::{Form, Kind};
+pub use print::{manual, sample, schema, show_json, show_text};
+pub use rows::{Access, AliasSettings, Envelope, NamespaceSettings, Serves, Subscribers};
+pub use settings::*;
+pub use value::{Secret, Value};
+pub use values::{Change, Effective, Item, Values};
 
-/// What the server runs with.
-#[derive(Clone)]
-pub struct Settings {
-    /// Public addresses.
-    pub listen: Vec<SocketAddr>,
-    /// The operators' address.
-    pub admin: SocketAddr,
-    /// Worker threads; one per core by default.
-    pub workers: usize,
-    /// Secret of token signatures.
-    pub jwt_secret: Option<String>,
-    /// The fixed publish token.
-    pub publish_token: Option<String>,
-    /// Life of tokens made by `ringcast token`, seconds.
-    pub token_ttl_s: u64,
-    /// Heartbeat interval, milliseconds.
-    pub heartbeat_ms: u64,
-    /// Longest life of a stream, milliseconds.
-    pub lifetime_max_ms: Option<u64>,
-    /// Most connections of the node.
-    pub connections_max: Option<usize>,
-    /// Which log lines are written.
-    pub log_level: LogLevel,
-    /// Their form.
-    pub log_format: LogFormat,
-    /// Values that were not usable and what is used instead.
-    pub warnings: Vec<String>,
-}
+use key::Build;
+use layers::variables::Variable;
+use layers::{Layer, dotenv};
 
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings")
-            .field("listen", &self.listen)
-            .field("admin", &self.admin)
-            .field("workers", &self.workers)
-            .field("jwt_secret", &self.jwt_secret.as_ref().map(|_| "***"))
-            .field("publish_token", &self.publish_token.as_ref().map(|_| "***"))
-            .finish_non_exhaustive()
-    }
-}
+/// The file of variables in the working folder.
+const DOTENV: &str = ".env";
 
-/// Log lines of this level and above are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogLevel {
-    /// None.
-    Off,
-    /// What ended the server.
-    Error,
-    /// What an operator should cure.
-    Warn,
-    /// Start, drain, stop.
-    #[default]
-    Info,
-    /// A summary each ten seconds too.
-    Debug,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// A value that cannot be used: which, and what cures it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{key}={value:?}: {cure}")]
-pub struct ConfigError {
-    /// Flag or variable.
-    pub key: String,
-    /// Its value (never a secret's).
-    pub value: String,
-    /// What to write instead.
-    pub cure: String,
-}
-
-/// Flags of `serve`.
+/// Flags of the command line that are settings.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
+    /// `--config`: the TOML file.
+    pub config: Option<PathBuf>,
+    /// `--set key=value`, as often as wanted.
+    pub set: Vec<String>,
     /// `--listen`, as often as wanted.
     pub listen: Vec<String>,
     /// `--admin`.
     pub admin: Option<String>,
     /// `--workers`.
-    pub workers: Option<usize>,
+    pub workers: Option<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
     /// `--log-format`.
     pub log_format: Option<String>,
 }
 
-impl Settings {
-    /// Puts defaults, environment and flags together.
-    ///
-    /// # Errors
-    /// All unusable values at once.
-    pub fn load(
-        flags: &Flags,
-        env: impl Fn(&str) -> Option<String>,
-        cores: usize,
-    ) -> Result<Self, Vec<ConfigError>> {
-        let mut reader = Reader { env, errors: Vec::new(), warnings: Vec::new() };
-        let listen = reader.listen(flags);
-        let admin = flags.admin.clone().unwrap_or_else(|| "127.0.0.1:8081".to_owned());
-        let admin = reader.address("--admin", &admin);
-        let token_ttl_s = reader.ttl();
-        let settings = Self {
-            listen,
-            admin: admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
-            workers: flags.workers.unwrap_or(cores).clamp(1, 1_024),
-            jwt_secret: reader.secret("JWT_SECRET"),
-            publish_token: reader.secret("AUTH_TOKEN"),
-            token_ttl_s,
-            heartbeat_ms: reader.number("SSE_HEARTBEAT_INTERVAL").unwrap_or(30_000).max(100),
-            lifetime_max_ms: reader.number("SSE_CONNECTION_TIMEOUT"),
-            connections_max: reader
-                .number("MAX_SSE_CLIENTS")
-                .and_then(|number| usize::try_from(number).ok()),
-            log_level: reader.log_level(flags),
-            log_format: reader.log_format(flags),
-            warnings: std::mem::take(&mut reader.warnings),
-        };
-        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+/// Where settings are read from; kept to read them again.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The flags.
+    pub flags: Flags,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The working folder, where a `.env` may be.
+    pub folder: PathBuf,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
-struct Reader<E> {
-    env: E,
-    errors: Vec<ConfigError>,
-    warnings: Vec<String>,
+/// Settings that can be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The typed tree.
+    pub settings: Settings,
+    /// The same with where each value came from.
+    pub values: Values,
+    /// What is worth a look.
+    pub warnings: Vec<Finding>,
 }
 
-impl<E: Fn(&str) -> Option<String>> Reader<E> {
-    fn address(&mut self, key: &str, value: &str) -> Option<SocketAddr> {
-        let parsed = value.parse().ok();
-        if parsed.is_none() {
-            let cure = "write an address and a port, like 127.0.0.1:8080 or [::]:8080";
-            self.error(key, value, cure);
+/// Reads all layers.
+///
+/// # Errors
+/// Everything that was found, at least one error among it.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<Finding>> {
+    let (mut values, mut findings) = Values::defaults();
+    let dotenv = dotenv_variables(sources, &mut findings);
+    let (environment, unreadable) = environment(sources);
+    findings.extend(unreadable);
+    let path = config_path(sources, &environment, &dotenv);
+    if let Some((path, origin)) = path {
+        let name = path.to_string_lossy();
+        match files::read(&sources.folder.join(&path)) {
+            Ok(text) => findings.extend(values.apply(Layer::file(&name, &text))),
+            Err(problem) => {
+                let cure = "name a TOML file that can be read (ringcast config init writes one)";
+                let finding = Finding::error(origin, "config", &problem, cure);
+                findings.push(finding.with(kind::quote(&name)));
+            }
         }
-        parsed
     }
-
-    fn error(&mut self, key: &str, value: &str, cure: &str) {
-        let (key, value, cure) = (key.to_owned(), value.to_owned(), cure.to_owned());
-        self.errors.push(ConfigError { key, value, cure });
+    let read = |path: &std::path::Path| files::read(&sources.folder.join(path));
+    findings.extend(values.apply(Layer::variables(&dotenv, &read)));
+    findings.extend(values.apply(Layer::variables(&environment, &read)));
+    findings.extend(values.apply(Layer::flags(&sources.flags)));
+    checks::derive(&mut values);
+    let settings = values.settings();
+    if let Some(settings) = &settings {
+        findings.extend(checks::check(&values, settings));
     }
+    findings.extend(values.not_in_force());
+    let bad = findings.iter().any(|finding| finding.severity == Severity::Error);
+    match settings {
+        Some(settings) if !bad => Ok(Loaded { settings, values, warnings: findings }),
+        _ => Err(findings),
+    }
+}
 
-    fn listen(&mut self, flags: &Flags) -> Vec<SocketAddr> {
-        if !flags.listen.is_empty() {
-            return flags.listen.iter().filter_map(|a| self.address("--listen", a)).collect();
+impl Values {
+    /// The typed tree. None only where the table of keys contradicts it, which a test excludes.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        Settings::build(self)
+    }
+}
+
+/// The variables of `.env`, if there is one.
+fn dotenv_variables(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Variable> {
+    let at = |line, name: &str| Origin::DotEnv { line, name: Arc::from(name) };
+    let text = match files::read_if_there(&sources.folder.join(DOTENV)) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(problem) => {
+            let origin = Origin::File { path: Arc::from(DOTENV), line: 0 };
+            findings.push(Finding::error(origin, "", &problem, "correct or remove the file"));
+            return Vec::new();
         }
-        if let Some(port) = (self.env)("PORT").filter(|port| !port.trim().is_empty()) {
-            match port.trim().parse::<u16>() {
-                // A platform that gives a port wants it on all interfaces.
-                Ok(port) => {
-                    let v6 = SocketAddr::from(([0_u16; 8], port));
-                    return vec![SocketAddr::from(([0; 4], port)), v6];
+    };
+    let (lines, errors) = dotenv::parse(&text);
+    for (line, problem) in errors {
+        let cure = "write NAME=value, with text that has spaces or # in quotes";
+        findings.push(Finding::error(at(line, ""), "", problem, cure));
+    }
+    let lines = lines.into_iter().map(|line| {
+        let origin = at(line.line, &line.name);
+        if line.doubtful {
+            let problem = "the # is part of the value";
+            let cure = "put a value with a # in quotes, or white space before a comment";
+            findings.push(Finding::warning(origin.clone(), "", problem, cure));
+        }
+        Variable { name: line.name, value: line.value, origin }
+    });
+    // Of a name that stands twice the last one counts.
+    lines.rev().collect()
+}
+
+/// The environment as text. A value that is no UTF-8 is an error where the name is one of ours.
+fn environment(sources: &Sources) -> (Vec<Variable>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let variables = sources.variables.iter().filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        let origin = Origin::Variable(Arc::from(name));
+        match value.to_str() {
+            Some(value) => {
+                Some(Variable { name: name.to_owned(), value: value.to_owned(), origin })
+            }
+            None => {
+                let ours = name.starts_with("RINGCAST_")
+                    || settings::keys()
+                        .any(|key| key.variables.iter().any(|(own, _)| *own == name));
+                if ours {
+                    let cure = "write text in UTF-8";
+                    findings.push(Finding::error(origin, "", "the value is no UTF-8 text", cure));
                 }
-                Err(_) => self.error("PORT", &port, "write a port number from 1 to 65535"),
+                None
             }
         }
-        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1_u16], 8080));
-        vec![SocketAddr::from(([127, 0, 0, 1], 8080)), v6]
-    }
+    });
+    (variables.collect(), findings)
+}
 
-    fn secret(&self, name: &str) -> Option<String> {
-        let direct = (self.env)(name).filter(|value| !value.is_empty());
-        direct.or_else(|| {
-            let path = (self.env)(&format!("{name}_FILE"))?;
-            let text = std::fs::read_to_string(path).ok()?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())
-        })
+/// The TOML file and who named it.
+fn config_path(
+    sources: &Sources,
+    environment: &[Variable],
+    dotenv: &[Variable],
+) -> Option<(PathBuf, Origin)> {
+    if let Some(path) = &sources.flags.config {
+        return Some((path.clone(), Origin::Flag(Arc::from("--config"))));
     }
-
-    /// As `parseInt(x) || default` reads it: leading digits count, zero and garbage are the
-    /// default, with a warning.
-    fn number(&mut self, name: &str) -> Option<u64> {
-        let text = (self.env)(name)?;
-        let digits: String = text.trim_start().chars().take_while(char::is_ascii_digit).collect();
-        let number = digits.parse().ok().filter(|number| *number > 0);
-        if number.is_none() || digits != text {
-            let used = number.map_or("the default".to_owned(), |number: u64| number.to_string());
-            self.warnings.push(format!("{name}={text:?} is no plain number: {used} is used"));
-        }
-        number
-    }
-
-    /// A flag, or else its variable, with the name of the one that was given.
-    fn choice(&self, flag: Option<&String>, names: [&str; 2]) -> Option<(String, String)> {
-        let [flag_name, variable] = names;
-        let from_flag = flag.map(|value| (flag_name.to_owned(), value.clone()));
-        from_flag.or_else(|| Some((variable.to_owned(), (self.env)(variable)?)))
-    }
-
-    fn log_level(&mut self, flags: &Flags) -> LogLevel {
-        let names = ["--log-level", "RINGCAST_LOG__LEVEL"];
-        let Some((key, value)) = self.choice(flags.log_level.as_ref(), names) else {
-            return LogLevel::default();
-        };
-        match &*value {
-            "off" => LogLevel::Off,
-            "error" => LogLevel::Error,
-            "warn" => LogLevel::Warn,
-            "info" => LogLevel::Info,
-            "debug" => LogLevel::Debug,
-            _ => {
-                self.error(&key, &value, "write off, error, warn, info or debug");
-                LogLevel::default()
-            }
-        }
-    }
-
-    fn log_format(&mut self, flags: &Flags) -> LogFormat {
-        let names = ["--log-format", "RINGCAST_LOG__FORMAT"];
-        let Some((key, value)) = self.choice(flags.log_format.as_ref(), names) else {
-            return LogFormat::default();
-        };
-        match &*value {
-            "text" => LogFormat::Text,
-            "json" => LogFormat::Json,
-            _ => {
-                self.error(&key, &value, "write text or json");
-                LogFormat::default()
-            }
-        }
-    }
-
-    fn ttl(&mut self) -> u64 {
-        let text = (self.env)("JWT_SSE_EXPIRES_IN").unwrap_or_else(|| "7d".to_owned());
-        ttl::parse(&text).unwrap_or_else(|_| {
-            self.error("JWT_SSE_EXPIRES_IN", &text, "write a time span like 7d, 12h or 3600");
-            0
-        })
-    }
+    let mut both = environment.iter().chain(dotenv);
+    let named = both.find(|v| v.name == "RINGCAST_CONFIG" && !v.value.is_empty())?;
+    Some((PathBuf::from(&named.value), named.origin.clone()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(flags: &Flags, env: &[(&str, &str)]) -> Result<Settings, Vec<ConfigError>> {
-        let env = |name: &str| {
-            env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
-        Settings::load(flags, env, 4)
-    }
-
-    #[test]
-    fn defaults_and_the_port() {
-        let settings = load(&Flags::default(), &[]).unwrap();
-        assert_eq!(settings.listen[0].to_string(), "127.0.0.1:8080");
-        assert_eq!(
-            (settings.workers, settings.heartbeat_ms, settings.token_ttl_s),
-            (4, 30_000, 604_800)
-        );
-        let settings = load(&Flags::default(), &[("PORT", "3000")]).unwrap();
-        assert_eq!(settings.listen[0].to_string(), "0.0.0.0:3000");
-    }
-
-    #[test]
-    fn numbers_as_parse_int_reads_them() {
-        let env = [("SSE_HEARTBEAT_INTERVAL", "15000 # 15 s"), ("SSE_CONNECTION_TIMEOUT", "0")];
-        let settings = load(&Flags::default(), &env).unwrap();
-        assert_eq!((settings.heartbeat_ms, settings.lifetime_max_ms), (15_000, None));
-        assert_eq!(settings.warnings.len(), 2);
-    }
-
-    #[test]
-    fn all_errors_at_once_and_no_secret_in_debug() {
-        let flags =
-            Flags { listen: vec!["nowhere".into()], admin: Some("x".into()), ..Flags::default() };
-        let errors = load(&flags, &[("RINGCAST_LOG__LEVEL", "loud")]).unwrap_err();
-        assert_eq!(errors.len(), 3);
-        assert!(errors[2].to_string().contains("RINGCAST_LOG__LEVEL=\"loud\": write off"));
-        let settings = load(&Flags::default(), &[("JWT_SECRET", "hush-hush")]).unwrap();
-        assert!(!format!("{settings:?}").contains("hush"));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_uring::net::TcpStream;
 
 use super::Stop;
+use super::reload::{self, Reload};
 use super::watch::watch;
 use crate::admin;
 use crate::auth::{Identity, jwt};
@@ -23,8 +24,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// Serves until a signal ends it; then the workers drain.
-pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: Stop) {
+pub(super) async fn serve(
+    node: Arc<Node>,
+    listener: Option<TcpListener>,
+    stop: Stop,
+    reload: Reload,
+) {
     let stop = Rc::new(stop);
+    tokio_uring::spawn(reload::on_signal(reload));
     if let Some(listener) = listener {
         tokio_uring::spawn(accept(Arc::clone(&node), listener));
     }
@@ -37,7 +44,7 @@ pub(super) async fn serve(node: Arc<Node>, listener: Option<TcpListener>, stop: 
         () = watch(&node) => {}
     }
     let streams: u64 = node.counters.iter().map(|core| core.streams.get()).sum();
-    tracing::info!(streams, within_ms = node.options.drain_ms, "draining");
+    tracing::info!(streams, within_ms = node.live().options.drain_ms, "draining");
     stop.go(Phase::Draining);
     let drained = async {
         // The workers end by themselves.
@@ -124,7 +131,8 @@ fn respond(node: &Node, head: &Head<'_>, loopback: bool) -> Vec<u8> {
 fn admit(node: &Node, head: &Head<'_>, loopback: bool) -> Result<(), Problem> {
     if let Some(token) = head.bearer() {
         let now_unix_s = sys::unix_ms() / 1_000;
-        let claims = jwt::verify(token, &node.keys, &node.rules, now_unix_s)
+        let live = node.live();
+        let claims = jwt::verify(token, &live.keys, &live.rules, now_unix_s)
             .map_err(|error| Problem::new(error.status(), "token-invalid", error.to_string()))?;
         let identity = Identity::from(claims);
         if identity.admin {

@@ -74,7 +74,7 @@ impl<D: Driver> Worker<D> {
     /// socket closed with unread input sends a reset, which can overtake the last bytes.
     pub(super) fn finish(&mut self, id: ConnId) {
         self.leave_hub(id);
-        let until_ms = self.now.mono_ms + self.node.options.linger_ms;
+        let until_ms = self.now.mono_ms + self.live.options.linger_ms;
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.state.is_ending() || !conn.step(Step::Finish) {
             return;

@@ -11,7 +11,7 @@ use crate::proto::http::{CONTINUE, Parsed, Problem, Scan, parse_head};
 impl<D: Driver> Worker<D> {
     pub(super) fn accept(&mut self, sock: Sock) {
         self.node.counters[self.index].accepts.add(1);
-        let options = &self.node.options;
+        let options = &self.live.options;
         // A draining node waits for nobody who has not asked anything yet.
         let timeout_ms = match self.drain {
             Some(_) => options.head_timeout_ms.min(options.linger_ms),
@@ -27,7 +27,7 @@ impl<D: Driver> Worker<D> {
 
     /// Tells the driver how many more connections fit.
     pub(super) fn offer_room(&mut self) {
-        let capacity = self.node.options.connections_max.min(self.driver.capacity());
+        let capacity = self.live.options.connections_max.min(self.driver.capacity());
         self.driver.accept_room(capacity.saturating_sub(self.conns.len()));
     }
 
@@ -132,8 +132,8 @@ impl<D: Driver> Worker<D> {
 
     /// One head from the beginning of `input`: the bytes used, none when it is not complete.
     fn read_head(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
-        let limits = self.node.options.head;
-        let (now_ms, head_timeout_ms) = (self.now.mono_ms, self.node.options.head_timeout_ms);
+        let limits = self.live.options.head;
+        let (now_ms, head_timeout_ms) = (self.now.mono_ms, self.live.options.head_timeout_ms);
         let conn = self.conns.get_mut(id)?;
         let request = conn.request.as_mut()?;
         match parse_head(input, &mut request.scan, &limits) {
@@ -167,7 +167,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn take_next(&mut self, id: ConnId, next: Next) {
-        let deadline_ms = self.now.mono_ms + self.node.options.body_timeout_ms;
+        let deadline_ms = self.now.mono_ms + self.live.options.body_timeout_ms;
         match next {
             Next::Answered => self.answered(id),
             Next::Waiting => {}
@@ -186,7 +186,7 @@ impl<D: Driver> Worker<D> {
 
     /// The request is answered: the connection is idle, or ends after the answer.
     pub(super) fn answered(&mut self, id: ConnId) {
-        let idle_until_ms = self.now.mono_ms + self.node.options.idle_timeout_ms;
+        let idle_until_ms = self.now.mono_ms + self.live.options.idle_timeout_ms;
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.step(Step::Answered);
         if let Some(request) = conn.request.as_mut() {
@@ -197,7 +197,7 @@ impl<D: Driver> Worker<D> {
 
     /// Body bytes: the number used, none when more must come.
     fn read_body(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
-        let timeout_ms = self.node.options.body_timeout_ms;
+        let timeout_ms = self.live.options.body_timeout_ms;
         let now_ms = self.now.mono_ms;
         let request = self.conns.get_mut(id)?.request.as_mut()?;
         let (body, awaited) = request.body.as_mut()?;

@@ -26,7 +26,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use node::{Node, Options, Phase};
+pub use node::{Live, Node, Options, Phase};
 pub use pace::Pace;
 
 use crate::auth::VerifiedCache;
@@ -57,6 +57,10 @@ struct Queues {
 pub struct Worker<D: Driver> {
     index: usize,
     node: Arc<Node>,
+    /// What is in force in this turn.
+    live: Arc<Live>,
+    /// How often it was replaced before.
+    replaced: u64,
     driver: D,
     reader: Reader,
     hub: Hub,
@@ -94,9 +98,11 @@ impl<D: Driver> Worker<D> {
     /// A worker that has not turned yet. `index` is its place among the node's workers.
     pub fn new(node: Arc<Node>, index: usize, mut driver: D, reader: Reader) -> Self {
         let now = driver.now();
-        let room = node.options.connections_max.min(driver.capacity());
+        let replaced = node.replaced();
+        let live = node.live();
+        let room = live.options.connections_max.min(driver.capacity());
         driver.accept_room(room);
-        let visit_ms = node.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
+        let visit_ms = live.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
         let broadcast = node.journal.key(channel::BROADCAST);
         let last_seq = node.journal.base_seq();
         Self {
@@ -106,7 +112,9 @@ impl<D: Driver> Worker<D> {
             hub: Hub::default(),
             conns: Conns::new(),
             outbox: Outbox::new(),
-            pace: node.options.pace,
+            pace: live.options.pace,
+            live,
+            replaced,
             queues: Queues::default(),
             stripes: Stripes::new(visit_ms, now.mono_ms),
             timers: Timers::new(),
@@ -129,6 +137,24 @@ impl<D: Driver> Worker<D> {
             failed: Vec::new(),
             node,
         }
+    }
+
+    /// Takes what was put in force since the last turn.
+    fn refresh(&mut self) {
+        let replaced = self.node.replaced();
+        if replaced == self.replaced {
+            return;
+        }
+        self.replaced = replaced;
+        let before = std::mem::replace(&mut self.live, self.node.live());
+        let options = &self.live.options;
+        self.pace = options.pace;
+        if options.heartbeat_ms != before.options.heartbeat_ms {
+            self.stripes =
+                Stripes::new(options.heartbeat_ms / VISITS_PER_HEARTBEAT, self.now.mono_ms);
+        }
+        // They were verified by keys and rules that may be others now.
+        self.verified = VerifiedCache::new(VERIFIED_MAX);
     }
 
     /// Turns until the node stops, or has drained.

@@ -1,7 +1,7 @@
 //! What all workers of a node share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pace::Pace;
 use crate::auth::{Keys, PublisherToken, Rules};
@@ -84,19 +84,29 @@ pub enum Phase {
     Stopping = 2,
 }
 
-/// One node: the log, who may do what, and what is counted.
+/// What a reload may change: one value, replaced as a whole. A worker keeps the one it has for a
+/// turn, so that nothing changes under its hands.
 #[derive(Debug)]
-pub struct Node {
-    /// What a worker has to know of the settings.
+pub struct Live {
+    /// What a worker has to know of the settings. What a worker was built with (its connections)
+    /// stays whatever is said here.
     pub options: Options,
-    /// The log.
-    pub journal: Arc<Journal>,
     /// Keys of tokens.
     pub keys: Keys,
     /// How claims are read.
     pub rules: Rules,
     /// The fixed publish token.
     pub publisher: Option<PublisherToken>,
+}
+
+/// One node: the log, who may do what, and what is counted.
+#[derive(Debug)]
+pub struct Node {
+    live: Mutex<Arc<Live>>,
+    /// How often `live` was replaced.
+    replaced: AtomicU64,
+    /// The log.
+    pub journal: Arc<Journal>,
     /// Counters by core.
     pub counters: Box<[Counters]>,
     /// When it started, wall-clock milliseconds.
@@ -120,17 +130,34 @@ impl Node {
         started_unix_ms: u64,
     ) -> Self {
         Self {
-            options,
+            live: Mutex::new(Arc::new(Live { options, keys, rules, publisher })),
+            replaced: AtomicU64::new(0),
             journal,
-            keys,
-            rules,
-            publisher,
             counters: (0..workers).map(|_| Counters::default()).collect(),
             started_unix_ms,
             revocation: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Ready as u8),
             workers_left: AtomicUsize::new(workers),
         }
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How often it was replaced: a worker that has seen another number takes the new one.
+    #[must_use]
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Acquire)
+    }
+
+    /// Puts something else in force. Workers take it with their next turn, which begins within
+    /// 100 ms.
+    pub fn replace(&self, live: Live) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        self.replaced.fetch_add(1, Ordering::Release);
     }
 
     /// Where it stands.

@@ -87,7 +87,7 @@ impl<D: Driver> Worker<D> {
         let publish = Publish { kind, command, identity, lines: Lines::default() };
         let bytes_max = match kind {
             Kind::Lines => u64::MAX,
-            _ => self.node.options.body_bytes_max,
+            _ => self.live.options.body_bytes_max,
         };
         match Body::new(head.framing(), bytes_max) {
             Err(error) => {
@@ -160,7 +160,7 @@ impl<D: Driver> Worker<D> {
 
     /// Works off the whole lines of an NDJSON body. Returns the input bytes used.
     pub(super) fn read_lines(&mut self, id: ConnId, fed: Fed) -> Option<usize> {
-        let line_max = usize::try_from(self.node.options.body_bytes_max).unwrap_or(usize::MAX);
+        let line_max = usize::try_from(self.live.options.body_bytes_max).unwrap_or(usize::MAX);
         let request = self.conns.get_mut(id)?.request.as_mut()?;
         let mut content = std::mem::take(&mut request.content);
         let (body, Awaited::Publish(mut publish)) = request.body.take()?;
@@ -229,7 +229,7 @@ impl<D: Driver> Worker<D> {
         let event = command.event.as_deref();
         // Seven bytes for each line end: what counts is what will be kept and sent.
         let encoded = Frame::encoded_len(event, &command.data, command.retry) as u64;
-        if encoded > self.node.options.body_bytes_max.saturating_mul(8) {
+        if encoded > self.live.options.body_bytes_max.saturating_mul(8) {
             return Err(Problem::new(413, "event-too-large", "the encoded event is too large"));
         }
         Ok(Draft {
@@ -249,7 +249,7 @@ impl<D: Driver> Worker<D> {
             return self.finish_job(id, job);
         }
         let deadline_ms =
-            *job.deadline_ms.get_or_insert(self.now.mono_ms + self.node.options.publish_timeout_ms);
+            *job.deadline_ms.get_or_insert(self.now.mono_ms + self.live.options.publish_timeout_ms);
         if job.ticket.is_none() {
             job.ticket = Some(self.node.journal.parked.park(self.index));
             self.node.counters[self.index].publishes_parked.add(1);

@@ -140,7 +140,7 @@ impl<D: Driver> Worker<D> {
                 bearer: asked.head.bearer(),
                 cookie: &mut |name| asked.head.cookie(name).map(|v| Cow::Owned(v.to_owned())),
             },
-            &self.node.options.cookies,
+            &self.live.options.cookies,
         );
         let Some(found) = found else { return Ok(None) };
         self.verify(&found.token).map(|identity| Some((identity, found.place)))
@@ -153,10 +153,10 @@ impl<D: Driver> Worker<D> {
         if let Some(known) = self.verified.get(token.as_bytes(), now_unix_s, generation) {
             return Ok(known);
         }
-        let node = &self.node;
-        let identity = match &node.publisher {
+        let live = &self.live;
+        let identity = match &live.publisher {
             Some(publisher) if publisher.matches(token.as_bytes()) => Identity::publisher(),
-            _ => jwt::verify(token, &node.keys, &node.rules, now_unix_s)?.into(),
+            _ => jwt::verify(token, &live.keys, &live.rules, now_unix_s)?.into(),
         };
         let identity = Arc::new(identity);
         self.verified.put(token.as_bytes(), Arc::clone(&identity), generation);

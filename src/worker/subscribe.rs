@@ -63,13 +63,13 @@ impl<D: Driver> Worker<D> {
         let query = asked.query.iter().map(|(name, value)| (&**name, &**value));
         let name = name.filter(|name| !name.is_empty());
         let last_event_id = asked.head.field("last-event-id");
-        let channels_max = self.node.options.channels_per_stream_max;
+        let channels_max = self.live.options.channels_per_stream_max;
         let subscription = Subscription::read(name, query, last_event_id, channels_max)
             .map_err(|error| Problem::new(400, "bad-subscription", error.to_string()))?;
         let found = self.identify(asked).map_err(|error| token_problem(&error))?;
         let identity = found.map_or_else(|| Arc::new(Identity::anonymous()), |found| found.0);
         if identity.is_anonymous()
-            && (subscription.selectors.is_empty() || !self.node.options.anonymous)
+            && (subscription.selectors.is_empty() || !self.live.options.anonymous)
         {
             let detail = if subscription.selectors.is_empty() {
                 "without a channel a token is needed: it names the user whose stream this is"
@@ -79,7 +79,7 @@ impl<D: Driver> Worker<D> {
             return Err(Problem::new(401, "token-missing", detail));
         }
         for selector in &subscription.selectors {
-            identity.may_subscribe(selector, self.node.options.anonymous).map_err(|denied| {
+            identity.may_subscribe(selector, self.live.options.anonymous).map_err(|denied| {
                 Problem::new(denied.status(), "subscribe-denied", denied.to_string())
             })?;
         }
@@ -129,7 +129,7 @@ impl<D: Driver> Worker<D> {
             connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
             channels: names,
             epoch: self.node.journal.epoch(),
-            heartbeat_ms: self.node.options.heartbeat_ms,
+            heartbeat_ms: self.live.options.heartbeat_ms,
         });
         let Some(conn) = self.conns.get_mut(id) else { return Next::Waiting };
         conn.form = form;
@@ -146,7 +146,7 @@ impl<D: Driver> Worker<D> {
             let bytes = first_bytes(
                 std::mem::take(&mut self.out),
                 form,
-                self.node.options.retry_ms,
+                self.live.options.retry_ms,
                 open.filter(|_| extra.control_on),
             );
             conn.step(Step::Stream);

@@ -160,7 +160,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn visit(&mut self, id: ConnId) {
-        let options = &self.node.options;
+        let options = &self.live.options;
         let now_ms = wrap_ms(self.now.mono_ms);
         let Some(conn) = self.conns.get(id).filter(|conn| conn.state == State::Streaming) else {
             return;
@@ -197,7 +197,7 @@ impl<D: Driver> Worker<D> {
         let now_ms = self.now.mono_ms;
         if self.drain.is_none() {
             self.driver.stop_accepting();
-            let window_ms = self.node.options.drain_ms;
+            let window_ms = self.live.options.drain_ms;
             let left = self.conns.ids();
             let steps = usize::try_from(window_ms / DRAIN_STEP_MS).unwrap_or(1).max(1);
             self.drain = Some(Drain {

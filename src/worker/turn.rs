@@ -11,6 +11,7 @@ impl<D: Driver> Worker<D> {
     /// One turn.
     pub fn turn(&mut self) {
         self.now = self.driver.now();
+        self.refresh();
         let mut inbox = std::mem::take(&mut self.inbox);
         self.driver.completions(&mut inbox);
         self.node.counters[self.index].completions.add(inbox.len() as u64);
