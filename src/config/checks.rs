@@ -143,8 +143,11 @@ impl Checker<'_> {
             a.port() == admin.port() && (a.ip() == admin.ip() || a.ip().is_unspecified())
         };
         if admin.port() != 0 && listen.iter().any(same) {
-            let cure = "give the operators' address a port of its own";
-            self.error("admin.address", "this port is one of listen's too", cure);
+            let (key, problem) = match self.values.origin("admin.address") {
+                Origin::Default => ("listen", format!("the operators' address is {admin} too")),
+                _ => ("admin.address", "this port is one of listen's too".to_owned()),
+            };
+            self.error(key, &problem, "give each a port of its own");
         }
     }
 

@@ -100,6 +100,20 @@ impl Finding {
     }
 }
 
+/// Puts errors first, then by layer and line.
+pub(super) fn sort(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| {
+        let (layer, line) = match finding.origin {
+            Origin::Default => (0, 0),
+            Origin::File { line, .. } => (1, line),
+            Origin::DotEnv { line, .. } => (2, line),
+            Origin::Variable(_) => (3, 0),
+            Origin::Flag(_) => (4, 0),
+        };
+        (finding.severity == Severity::Warning, layer, line)
+    });
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;

@@ -115,6 +115,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Finding>> {
         findings.extend(checks::check(&values, settings));
     }
     findings.extend(values.not_in_force());
+    finding::sort(&mut findings);
     let bad = findings.iter().any(|finding| finding.severity == Severity::Error);
     match settings {
         Some(settings) if !bad => Ok(Loaded { settings, values, warnings: findings }),

@@ -98,21 +98,17 @@ impl Values {
         (values, findings)
     }
 
-    /// Lays a layer on top; gives what was found in it, by line.
+    /// Lays a layer on top; gives what was found in it.
     pub(super) fn apply(&mut self, layer: Layer) -> Vec<Finding> {
         let mut findings = layer.findings;
         for entry in layer.entries {
             findings.extend(self.set(entry));
         }
-        findings.sort_by_key(|finding| match finding.origin {
-            Origin::File { line, .. } | Origin::DotEnv { line, .. } => line,
-            _ => 0,
-        });
         findings
     }
 
-    /// What is wrong with the value, if anything.
-    fn set(&mut self, entry: Entry) -> Option<Finding> {
+    /// Gives what is wrong with the value.
+    fn set(&mut self, entry: Entry) -> Vec<Finding> {
         let name = entry.name();
         let Entry { key, row, node, origin } = entry;
         match key.kind.read(&node) {
@@ -122,14 +118,17 @@ impl Values {
                     Some(row) => self.rows.entry(row).or_default().insert(key.name, effective),
                     None => self.keys.insert(key.name, effective),
                 };
-                None
+                Vec::new()
             }
-            Err(wrong) => {
-                let (line, shown) = wrong.part.unwrap_or((0, node.shown));
-                let shown = if key.is_secret() { "***".to_owned() } else { shorten(&shown) };
-                let origin = origin.at_line(line);
-                Some(Finding::error(origin, &name, &wrong.problem, &wrong.cure).with(shown))
-            }
+            Err(wrongs) => wrongs
+                .into_iter()
+                .map(|wrong| {
+                    let (line, shown) = wrong.part.unwrap_or_else(|| (0, node.shown.clone()));
+                    let shown = if key.is_secret() { "***".to_owned() } else { shorten(&shown) };
+                    let origin = origin.at_line(line);
+                    Finding::error(origin, &name, &wrong.problem, &wrong.cure).with(shown)
+                })
+                .collect(),
         }
     }
 

@@ -56,7 +56,9 @@ impl Reload {
                 return false;
             }
         }
-        self.level.set(settings.log.level);
+        // What is told is told under the louder of the two levels.
+        let before = self.running.settings().map_or(settings.log.level, |old| old.log.level);
+        self.level.set(settings.log.level.max(before));
         self.running = running;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -69,6 +71,7 @@ impl Reload {
             not_in_force = count(Force::Later),
             "configuration reloaded"
         );
+        self.level.set(settings.log.level);
         true
     }
 }

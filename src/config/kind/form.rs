@@ -47,11 +47,9 @@ impl Form {
             Self::Network => "a network or address, like 10.0.0.0/8 or ::1",
             Self::Host => "a host name without port, like ops.example.org",
             Self::ClaimPath => "a claim, like sub or user.id",
-            Self::ClaimTest => {
-                "a claim that must be true, like admin, or that equals, like role=admin"
-            }
+            Self::ClaimTest => "a claim to test, like admin or role=admin",
             Self::Url => "a URL, like https://example.org/check",
-            Self::Name => "a name of letters, digits, '-', '_' and '.'",
+            Self::Name => "a plain name: letters, digits, '-', '_' and '.'",
             Self::Folder => "a folder",
             Self::Template => "a channel name, {part} for a part of the path",
         }

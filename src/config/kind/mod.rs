@@ -3,8 +3,6 @@
 mod form;
 mod units;
 
-use std::collections::BTreeMap;
-
 pub use form::Form;
 
 use super::layers::node::{Data, Node};
@@ -103,7 +101,7 @@ impl Kind {
             ),
             Self::Choice(names) => format!("one of {}", names.join(", ")),
             Self::Text(form) => form.describe().to_owned(),
-            Self::Secret(0) => "a text".to_owned(),
+            Self::Secret(0 | 1) => "a secret text".to_owned(),
             Self::Secret(least) => format!("a secret of at least {least} bytes"),
             Self::List(form) => format!("a list, each {}", form.describe()),
             Self::Map(inner) => format!("a table of names, each with {}", inner.describe()),
@@ -112,15 +110,20 @@ impl Kind {
         }
     }
 
-    /// Reads a value.
-    pub(super) fn read(&self, node: &Node) -> Result<Value, Wrong> {
+    /// Reads a value; of a list or table every part that is wrong is told.
+    pub(super) fn read(&self, node: &Node) -> Result<Value, Vec<Wrong>> {
+        match self {
+            Self::List(form) => self.read_list(node, *form),
+            Self::Map(inner) => self.read_map(node, inner),
+            _ => self.read_one(node).map_err(|wrong| vec![wrong]),
+        }
+    }
+
+    fn read_one(&self, node: &Node) -> Result<Value, Wrong> {
         match self {
             Self::Or(word, inner) => match node.text() {
                 Some(text) if text == *word => Ok(Value::Unset),
-                _ => inner.read(node).map_err(|wrong| match wrong.part {
-                    None => Wrong { cure: self.cure(), ..wrong },
-                    Some(_) => wrong,
-                }),
+                _ => inner.read_one(node).map_err(|wrong| Wrong { cure: self.cure(), ..wrong }),
             },
             Self::Switch => self.read_switch(node),
             Self::Number(low, high) => self.in_range(self.number(node)?, *low, *high),
@@ -147,8 +150,8 @@ impl Kind {
                 }
                 Ok(Value::Secret(Secret::new(text)))
             }
-            Self::List(form) => self.read_list(node, *form),
-            Self::Map(inner) => self.read_map(node, inner),
+            // No kind of a part or with a word is one of these.
+            Self::List(_) | Self::Map(_) => Err(self.wrong_type()),
         }
     }
 
@@ -221,55 +224,48 @@ impl Kind {
         Err(Wrong::new("no such choice", cure))
     }
 
-    fn read_list(&self, node: &Node, form: Form) -> Result<Value, Wrong> {
-        let check = |text: &str| {
-            form.check(text).ok_or_else(|| {
-                Wrong::new(format!("not {}", short(form)), format!("write {}", form.describe()))
-            })
-        };
+    fn read_list(&self, node: &Node, form: Form) -> Result<Value, Vec<Wrong>> {
         if let Some(inner) = node.inline() {
             return self.read_list(&inner, form);
         }
-        let list = match &node.data {
-            Data::List(nodes) => {
-                let read = |one: &Node| {
-                    let text = one.text().ok_or_else(|| self.wrong_type().at(one))?;
-                    check(text).map_err(|wrong| wrong.at(one))
-                };
-                nodes.iter().map(read).collect::<Result<Vec<_>, _>>()?
-            }
+        let wrong =
+            || Wrong::new(format!("not {}", short(form)), format!("write {}", form.describe()));
+        let part = |one: &Node| {
+            let text = one.text().ok_or_else(|| self.wrong_type().at(one))?;
+            form.check(text).ok_or_else(|| wrong().at(one))
+        };
+        let read = match &node.data {
+            Data::List(nodes) => nodes.iter().map(part).collect(),
             Data::Plain(text) | Data::Text(text) => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                parts.map(check).collect::<Result<Vec<_>, _>>()?
+                parts.map(|text| part(&Node { line: node.line, ..Node::plain(text) })).collect()
             }
-            _ => return Err(self.wrong_type()),
+            _ => vec![Err(self.wrong_type())],
         };
-        Ok(Value::List(list))
+        all(read).map(Value::List)
     }
 
-    fn read_map(&self, node: &Node, inner: &Self) -> Result<Value, Wrong> {
+    fn read_map(&self, node: &Node, inner: &Self) -> Result<Value, Vec<Wrong>> {
         if let Some(inner_node) = node.inline() {
             return self.read_map(&inner_node, inner);
         }
-        let mut map = BTreeMap::new();
-        match &node.data {
-            Data::Table(entries) => {
-                for (name, one) in entries {
-                    let value = inner.read(one).map_err(|wrong| wrong.within(name).at(one))?;
-                    map.insert(name.clone(), value);
-                }
-            }
+        let part = |name: &str, one: &Node| match inner.read_one(one) {
+            Ok(value) => Ok((name.to_owned(), value)),
+            Err(wrong) => Err(wrong.within(name).at(one)),
+        };
+        let read = match &node.data {
+            Data::Table(entries) => entries.iter().map(|(name, one)| part(name, one)).collect(),
             Data::Plain(text) => {
-                for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                    let (name, value) = part.split_once('=').ok_or_else(|| self.wrong_type())?;
-                    let (name, one) = (name.trim(), Node::plain(value.trim()));
-                    let value = inner.read(&one).map_err(|wrong| wrong.within(name).at(&one))?;
-                    map.insert(name.to_owned(), value);
-                }
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                let named = parts.map(|text| match text.split_once('=') {
+                    Some((name, value)) => part(name.trim(), &Node::plain(value.trim())),
+                    None => Err(self.wrong_type()),
+                });
+                named.collect()
             }
-            _ => return Err(self.wrong_type()),
-        }
-        Ok(Value::Map(map))
+            _ => vec![Err(self.wrong_type())],
+        };
+        all(read).map(|entries| Value::Map(entries.into_iter().collect()))
     }
 
     /// As it would stand in a TOML file, in one line; secrets as `"***"`.
@@ -311,9 +307,21 @@ impl Kind {
     }
 }
 
+/// All parts, or everything that is wrong with them.
+fn all<T>(parts: Vec<Result<T, Wrong>>) -> Result<Vec<T>, Vec<Wrong>> {
+    let (mut good, mut wrong) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            Ok(part) => good.push(part),
+            Err(part) => wrong.push(part),
+        }
+    }
+    if wrong.is_empty() { Ok(good) } else { Err(wrong) }
+}
+
 /// A form's name without its examples.
 fn short(form: Form) -> &'static str {
-    form.describe().split(',').next().unwrap_or_default()
+    form.describe().split([',', ':']).next().unwrap_or_default()
 }
 
 /// A text in double quotes; its escapes are those of TOML and JSON alike.

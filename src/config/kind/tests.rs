@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn text(kind: &Kind, text: &str) -> Result<Value, String> {
-    kind.read(&Node::plain(text)).map_err(|wrong| wrong.problem)
+    kind.read(&Node::plain(text)).map_err(|mut wrong| wrong.remove(0).problem)
 }
 
 fn toml(kind: &Kind, text: &str) -> Result<Value, String> {
     let node = crate::config::layers::document::value(text).expect("TOML");
-    kind.read(&node).map_err(|wrong| wrong.problem)
+    kind.read(&node).map_err(|mut wrong| wrong.remove(0).problem)
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn the_word_for_none() {
     assert_eq!(toml(&kind, "'off'"), Ok(Value::Unset));
     assert_eq!(toml(&kind, "0"), Ok(Value::Number(0)));
     let wrong = kind.read(&Node::plain("none")).unwrap_err();
-    assert_eq!(wrong.cure, "write a whole number from 0 to 10, or \"off\"");
+    assert_eq!(wrong[0].cure, "write a whole number from 0 to 10, or \"off\"");
 }
 
 #[test]

@@ -71,11 +71,18 @@ impl Layer {
         let mut layer = Self::default();
         let origin = Origin::File { path: Arc::from(path), line: 0 };
         let (entries, errors) = document::parse(text);
+        layer.walk("", entries, &origin);
+        // What was made of a line that is no TOML says nothing.
+        let torn = |origin: &Origin| match origin {
+            Origin::File { line, .. } => errors.iter().any(|(torn, _)| torn == line),
+            _ => false,
+        };
+        layer.entries.retain(|entry| !torn(&entry.origin));
+        layer.findings.retain(|finding| !torn(&finding.origin));
         for (line, problem) in errors {
             let cure = "correct the line (the form is TOML, see ringcast config init)";
             layer.findings.push(Finding::error(origin.at_line(line), "", &problem, cure));
         }
-        layer.walk("", entries, &origin);
         layer
     }
 

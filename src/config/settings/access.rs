@@ -18,7 +18,8 @@ section! {
         /// server makes one for the run.
         jwt_secret: Option<Secret> = "", Kind::Or("", &Kind::Secret(1)), Reload,
             [("JWT_SECRET", Reading::Plain)];
-        /// Further secrets by the `kid` of the tokens they sign; with `jwt_secret` at most 16.
+        /// Further secrets by the `kid` of the tokens they sign; with `jwt_secret` at most 16. Without
+        /// `jwt_secret` the first by name signs.
         jwt_keys: BTreeMap<String, Secret> = "", Kind::Map(&Kind::Secret(1)), Reload;
         /// The fixed token that publishes everywhere.
         publish_token: Option<Secret> = "", Kind::Or("", &Kind::Secret(1)), Reload,
@@ -103,7 +104,7 @@ section! {
 section! {
     /// Sealed data (Fe26.2).
     Encryption at "encryption." => ENCRYPTION {
-        /// Keys by id, each of at least 32 bytes; the first one seals. `SSE_ENCRYPTION_KEY` is the
+        /// Keys by id, each of at least 32 bytes; the first by id seals. `SSE_ENCRYPTION_KEY` is the
         /// one without an id. With any key, `seal` is on for all channels.
         keys: BTreeMap<String, Secret> = "", Kind::Map(&Kind::Secret(32)), Later,
             [("SSE_ENCRYPTION_KEY", Reading::OnlyEntry)];

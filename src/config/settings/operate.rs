@@ -69,7 +69,8 @@ choice! {
 section! {
     /// The operators' address.
     Admin at "admin." => ADMIN {
-        /// Address of the operators' pages. `--admin`, and `admin = "..."` for short.
+        /// Address of the operators' pages. `--admin`, `RINGCAST_ADMIN`, and `admin = "..."` for
+        /// short.
         address: SocketAddr = "127.0.0.1:8081", Kind::Text(Form::Address), Restart;
         /// Host names that may be asked for without a token, beside those of the loopback.
         hosts: Vec<String> = "", Kind::List(Form::Host), Later;
