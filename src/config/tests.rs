@@ -336,3 +336,73 @@ fn what_changed_and_what_a_running_server_takes() {
     assert_eq!((settings.heartbeat.interval_ms, settings.workers), (5_000, None));
     assert_eq!(running.changes(&old.values).len(), 1);
 }
+
+#[test]
+fn no_error_repeats_a_secret_however_it_is_written() {
+    for written in [
+        "hush",
+        "'hush",
+        "\"hush",
+        "\"\"\"hush",
+        "'a' hush",
+        "[hush]",
+        "['hush']",
+        "{ x = 'hush' }",
+        "'a' 'hush'",
+        "hush hush",
+        "\\hush",
+    ] {
+        for key in ["jwt_secret", "jwt_keys", "jwt_secrt"] {
+            let text = format!("[auth]\n{key} = {written}\n");
+            let folder = Folder::new("written", &[("r.toml", &text)]);
+            let flags = Flags { config: Some("r.toml".into()), ..Flags::default() };
+            if let Err(findings) = load_in(&folder.0, &[], flags) {
+                let said = lines(&findings).join("\n");
+                assert!(!said.contains("hush"), "{text}{said}");
+            }
+        }
+    }
+    for written in ["hush", "hush=", "a=b,hush=", "{hush", "{a=hush}"] {
+        let findings = load_env(&[("RINGCAST_AUTH__JWT_KEYS", written)]).unwrap_err();
+        let said = lines(&findings).join("\n");
+        assert!(!said.contains("hush"), "{written}: {said}");
+    }
+    let folder = Folder::new("line", &[(".env", "JWT_SECRET hush\nJWT_SECRET='hush\n")]);
+    let said = lines(&load_in(&folder.0, &[], Flags::default()).unwrap_err()).join("\n");
+    assert!(!said.contains("hush"), "{said}");
+}
+
+proptest::proptest! {
+    /// Whatever is written: an answer, never a panic.
+    #[test]
+    fn any_text_is_read(text in "[ -~\\n\u{0}-\u{ff}é]{0,80}", key in 0..200_usize) {
+        let _ = Values::defaults().0.apply(Layer::file("f", &text));
+        let _ = dotenv::parse(&text);
+        let keys: Vec<&Key> = settings::keys().collect();
+        let key = keys[key % keys.len()];
+        for text in [text.clone(), format!("{}={text}", key.name), format!("namespaces.{text}")] {
+            let flags = Flags { set: vec![text], ..Flags::default() };
+            let _ = Values::defaults().0.apply(Layer::flags(&flags));
+        }
+        let value = Variable { name: key.variable(), value: text, origin: Origin::Default };
+        let own = key.variables.iter().map(|(name, _)| Variable { name: (*name).into(), ..value.clone() });
+        let all: Vec<Variable> = own.chain([value.clone()]).collect();
+        let _ = Values::defaults().0.apply(Layer::variables(&all, &|_| Err(String::new())));
+    }
+
+    /// Nearly a file: the samples with some bytes changed.
+    #[test]
+    fn a_changed_file_is_read(at in proptest::collection::vec((0..30_000_usize, "[ -~\\n]"), 1..8)) {
+        let mut text: Vec<char> = sample().replace("\n#", "\n").chars().collect();
+        for (place, with) in at {
+            let place = place % text.len();
+            text[place] = with.chars().next().unwrap_or(' ');
+        }
+        let text: String = text.into_iter().collect();
+        let (mut values, _) = Values::defaults();
+        let _ = values.apply(Layer::file("f", &text));
+        let settings = values.settings();
+        proptest::prop_assert!(settings.is_some());
+        let _ = settings.map(|settings| checks::check(&values, &settings));
+    }
+}

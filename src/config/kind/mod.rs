@@ -255,9 +255,19 @@ impl Kind {
         };
         let read = match &node.data {
             Data::Table(entries) => entries.iter().map(|(name, one)| part(name, one)).collect(),
+            Data::Plain(text) if text.trim_start().starts_with('{') => {
+                vec![Err(Wrong::new("no table as TOML writes it", self.cure()))]
+            }
             Data::Plain(text) => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                let named = parts.map(|text| match text.split_once('=') {
+                let named = parts.enumerate().map(|(at, text)| match text.split_once('=') {
+                    // What stands for a name may be a piece of a secret.
+                    Some((name, value)) if inner.is_secret() => {
+                        let value = inner.read_one(&Node::plain(value.trim()));
+                        value
+                            .map(|value| (name.trim().to_owned(), value))
+                            .map_err(|wrong| wrong.within(&format!("entry {}", at + 1)))
+                    }
                     Some((name, value)) => part(name.trim(), &Node::plain(value.trim())),
                     None => Err(self.wrong_type()),
                 });
