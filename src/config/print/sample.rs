@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{default_of, force, wrap};
-use crate::config::key::Key;
+use crate::config::key::{Force, Key};
 use crate::config::rows::Table;
 use crate::config::settings::SECTIONS;
 
@@ -51,7 +51,8 @@ fn comment(about: &str, text: &mut String) {
 fn describe(key: &Key, name: &str, text: &mut String) {
     text.push('\n');
     comment(key.doc.trim(), text);
-    comment(&format!("Write {}. Counts {}.", key.kind.describe(), force(key)), text);
+    let counts = if key.force == Force::Later { "Is" } else { "Counts" };
+    comment(&format!("Write {}. {counts} {}.", key.kind.describe(), force(key)), text);
     let own: Vec<&str> = key.variables.iter().map(|(name, _)| *name).collect();
     if !own.is_empty() {
         comment(&format!("Variable: {}.", own.join(", ")), text);
