@@ -40,6 +40,15 @@ impl<T> ByPrefix<T> {
         self.get(self.index_of(name))
     }
 
+    /// The values of all names that begin with `literal`.
+    pub fn overlapping<'s>(&'s self, literal: &'s str) -> impl Iterator<Item = &'s T> {
+        let inside = self
+            .all
+            .iter()
+            .filter(move |(prefix, _)| prefix.len() > literal.len() && prefix.starts_with(literal));
+        std::iter::once(self.lookup(literal)).chain(inside.map(|(_, value)| value))
+    }
+
     /// All values.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.all.iter().map(|(_, value)| value)
@@ -62,6 +71,8 @@ mod tests {
         for (channel, value) in [("a:b:c", 2), ("a:c", 1), ("user:1", 3), ("x", 0), ("", 0)] {
             assert_eq!(*all.lookup(channel), value, "{channel}");
         }
+        let found = |literal| all.overlapping(literal).copied().collect::<Vec<i32>>();
+        assert_eq!((found("a"), found("a:b"), found("us")), (vec![1, 2], vec![2], vec![0, 3]));
         assert_eq!(*ByPrefix::new([("", 7)], 0).lookup("x"), 7);
     }
 }

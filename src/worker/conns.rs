@@ -1,5 +1,6 @@
 //! The slab of this core's connections.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::parked::PublishJob;
@@ -9,6 +10,7 @@ use crate::driver::{ConnId, Sock};
 use crate::hub::Shelves;
 use crate::journal::Event;
 use crate::proto::http::{Body, Scan};
+use crate::proto::sse::Heartbeat;
 
 /// The part of a frame (or of an answer) that a full send buffer kept back.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub(super) enum Form {
 /// What a connection needs while it reads requests; given back when it becomes a stream.
 #[derive(Debug)]
 pub(super) struct Request {
+    /// The other end, or whom the PROXY protocol header in front of the request names.
+    pub(super) peer: IpAddr,
+    /// That header is still to come.
+    pub(super) awaits_proxy: bool,
     /// Input not yet consumed.
     pub(super) buffer: Vec<u8>,
     pub(super) scan: Scan,
@@ -135,8 +141,8 @@ pub(super) struct Conn {
     pub(super) timed: bool,
     /// Stands in the catch-up queue.
     pub(super) queued: bool,
-    /// Needs its own encoding: another form, or a filter.
-    pub(super) custom: bool,
+    /// What it is sent in silence.
+    pub(super) heartbeat: Heartbeat,
     pub(super) request: Option<Box<Request>>,
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -150,6 +156,11 @@ impl Extra {
 }
 
 impl Conn {
+    /// It needs its own encoding: another form, or a filter.
+    pub(super) fn is_custom(&self) -> bool {
+        !self.form.is_shared() || self.extra.as_ref().is_some_and(|extra| extra.events.is_some())
+    }
+
     /// What a full send buffer kept back.
     pub(super) fn half(&self) -> Option<&Half> {
         self.extra.as_ref()?.half.as_ref()
@@ -250,7 +261,7 @@ impl Conns {
             timer_ms: 0,
             timed: false,
             queued: false,
-            custom: false,
+            heartbeat: Heartbeat::Short,
             request: Some(request),
             extra: None,
             expires_unix_s: 0,

@@ -134,7 +134,7 @@ impl<D: Driver> Worker<D> {
         if conn.form == Form::Poll || planned {
             return self.fall_behind(slot);
         }
-        let (custom, form) = (conn.custom, conn.form);
+        let (custom, form) = (conn.is_custom(), conn.form);
         if custom || !self.owes_only(slot, id) {
             return self.gather(slot, custom);
         }

@@ -126,9 +126,8 @@ impl Outbox {
     pub(super) fn push_event(&mut self, form: Form, event: &Event, skipped: usize, origin: Origin) {
         let block = match form {
             Form::Gzip => {
-                let encoder = self
-                    .encoder
-                    .get_or_insert_with(|| Box::new(gzip::Encoder::new(GZIP_LEVEL)));
+                let encoder =
+                    self.encoder.get_or_insert_with(|| Box::new(gzip::Encoder::new(GZIP_LEVEL)));
                 event.frame.segment(encoder)
             }
             Form::Sse | Form::Ndjson | Form::Poll => event.frame.wire(),

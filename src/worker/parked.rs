@@ -115,7 +115,7 @@ impl Answer {
             Self::Lines { lines, .. } => lines.json(epoch).to_string(),
         };
         let response = Response::new(200).body("application/json", body.as_bytes());
-        response.fields(fields).write(close, out);
+        response.write_with(close, fields, out);
         false
     }
 }

@@ -64,7 +64,6 @@ impl<D: Driver> Worker<D> {
         self.leave_hub(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.end_stream();
-        conn.custom = false;
         let response = match body {
             Some(body) => Response::new(200).body("application/json", body),
             None => Response::new(204),

@@ -89,7 +89,7 @@ impl<D: Driver> Worker<D> {
         let publish = Publish { kind, command, identity, lines: Lines::default() };
         let bytes_max = match kind {
             Kind::Lines => u64::MAX,
-            _ => self.node.options.body_bytes_max,
+            _ => self.live.options.body_bytes_max,
         };
         match Body::new(head.framing(), bytes_max) {
             Err(error) => {
@@ -107,7 +107,7 @@ impl<D: Driver> Worker<D> {
     /// Who publishes: by the Authorization header only. A token in query or cookie may have been
     /// sent by a page the user did not mean to publish from.
     fn publisher(&mut self, asked: &Asked<'_, '_>) -> Result<Arc<Identity>, Problem> {
-        if is_foreign(&self.node.options.cors, asked.head) {
+        if is_foreign(&self.live.options.cors, asked.head) {
             return Err(foreign_problem());
         }
         let Some(token) = asked.head.bearer().filter(|token| !token.is_empty()) else {
@@ -165,7 +165,7 @@ impl<D: Driver> Worker<D> {
 
     /// Works off the whole lines of an NDJSON body. Returns the input bytes used.
     pub(super) fn read_lines(&mut self, id: ConnId, fed: Fed) -> Option<usize> {
-        let line_max = usize::try_from(self.node.options.body_bytes_max).unwrap_or(usize::MAX);
+        let line_max = usize::try_from(self.live.options.body_bytes_max).unwrap_or(usize::MAX);
         let request = self.conns.get_mut(id)?.request.as_mut()?;
         let mut content = std::mem::take(&mut request.content);
         let (body, Awaited::Publish(mut publish)) = request.body.take()?;
@@ -242,11 +242,11 @@ impl<D: Driver> Worker<D> {
             })?;
             targets.push(self.key(name));
         }
-        let data = self.node.options.shapes.apply(&command, self.now.unix_ms)?;
+        let data = self.live.options.shapes.apply(&command, self.now.unix_ms)?;
         let event = command.event.as_deref();
         // Seven bytes for each line end: what counts is what will be kept and sent.
         let encoded = Frame::encoded_len(event, &data, command.retry) as u64;
-        if encoded > self.node.options.body_bytes_max.saturating_mul(8) {
+        if encoded > self.live.options.body_bytes_max.saturating_mul(8) {
             return Err(Problem::new(413, "event-too-large", "the encoded event is too large"));
         }
         Ok(Draft {
@@ -274,7 +274,7 @@ impl<D: Driver> Worker<D> {
             return self.finish_job(id, job);
         }
         let deadline_ms =
-            *job.deadline_ms.get_or_insert(self.now.mono_ms + self.node.options.publish_timeout_ms);
+            *job.deadline_ms.get_or_insert(self.now.mono_ms + self.live.options.publish_timeout_ms);
         if job.ticket.is_none() {
             job.ticket = Some(self.node.journal.parked.park(self.index));
             self.node.counters[self.index].publishes_parked.add(1);

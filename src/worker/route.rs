@@ -137,7 +137,7 @@ impl<D: Driver> Worker<D> {
         &mut self,
         asked: &Asked<'_, '_>,
     ) -> Result<Option<(Arc<Identity>, Place)>, Problem> {
-        let cors = &self.node.options.cors;
+        let cors = &self.live.options.cors;
         let cookies_count = cors.cookies_count(asked.head.field("origin"));
         let found = place::find(
             Places {
@@ -145,7 +145,7 @@ impl<D: Driver> Worker<D> {
                 bearer: asked.head.bearer(),
                 cookie: &mut |name| asked.head.cookie(name).map(|v| Cow::Owned(v.to_owned())),
             },
-            &self.node.options.cookies,
+            &self.live.options.cookies,
         );
         let Some(found) = found else { return Ok(None) };
         if found.place == Place::Cookie && !cookies_count && !is_own(asked.head) {
@@ -163,10 +163,10 @@ impl<D: Driver> Worker<D> {
         if let Some(known) = self.verified.get(token.as_bytes(), now_unix_s, generation) {
             return Ok(known);
         }
-        let node = &self.node;
-        let identity = match &node.publisher {
+        let live = &self.live;
+        let identity = match &live.publisher {
             Some(publisher) if publisher.matches(token.as_bytes()) => Identity::publisher(),
-            _ => jwt::verify(token, &node.keys, &node.rules, now_unix_s)?.into(),
+            _ => jwt::verify(token, &live.keys, &live.rules, now_unix_s)?.into(),
         };
         let identity = Arc::new(identity);
         self.verified.put(token.as_bytes(), Arc::clone(&identity), generation);

@@ -6,6 +6,7 @@
 mod support;
 
 mod http;
+mod namespaces;
 mod operate;
 mod publish;
 mod resume;

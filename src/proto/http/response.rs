@@ -65,12 +65,6 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Adds several.
-    #[must_use]
-    pub fn fields(self, fields: &[(&'a str, &'a str)]) -> Self {
-        fields.iter().fold(self, |response, (name, value)| response.field(name, value))
-    }
-
     /// Answers a HEAD request: all fields, no body.
     #[must_use]
     pub fn head_only(mut self, yes: bool) -> Self {
@@ -80,6 +74,11 @@ impl<'a> Response<'a> {
 
     /// Writes it; `close` announces that the connection ends.
     pub fn write(&self, close: bool, out: &mut Vec<u8>) {
+        self.write_with(close, &[], out);
+    }
+
+    /// Writes it with further fields.
+    pub fn write_with(&self, close: bool, extra: &[(&str, &str)], out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
         out.push(b' ');
@@ -92,7 +91,7 @@ impl<'a> Response<'a> {
         if self.status != 204 {
             write_field(out, "Content-Length", itoa::Buffer::new().format(self.body.len()));
         }
-        for (name, value) in &self.fields {
+        for (name, value) in self.fields.iter().chain(extra) {
             write_field(out, name, value);
         }
         write_field(out, "Connection", if close { "close" } else { "keep-alive" });
@@ -188,7 +187,7 @@ impl Problem {
         if let Some(seconds) = &retry_after {
             response = response.field("Retry-After", seconds);
         }
-        response.fields(extra).write(close, out);
+        response.write_with(close, extra, out);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::conn::State;
 use crate::driver::sim::{Fleet, PUBLISH_TOKEN, Script, SimDriver, World};
 use crate::journal::testing::{draft, epoch};
 use crate::journal::{Journal, JournalSettings, Namespace, Namespaces, Overflow, StoreSettings};
-use crate::worker::conns::{Conn, Form, Half};
+use crate::worker::conns::{Conn, Half};
 use crate::worker::{Node, Options, Pace, Phase, Worker};
 
 /// After so many turns a stopping publisher stops.
