@@ -5,18 +5,12 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use crate::rig::{Rig, SOON, TOKEN, assert_quiet, data_of, next};
-use crate::support::http::{self, Publisher};
-use crate::support::server::{Server, new_folder};
+use crate::rig::{Rig, SOON, assert_quiet, data_of, next};
+use crate::support::http;
 
 /// A server with this TOML file.
 fn start(text: &str) -> Rig {
-    let folder = new_folder();
-    std::fs::write(folder.join("ringcast.toml"), text).expect("written");
-    let args = ["--workers", "2", "--config", "ringcast.toml"];
-    let server = Server::start_in(folder, &args, &[("AUTH_TOKEN", TOKEN)]);
-    let publisher = Publisher::new(server.listen, TOKEN);
-    Rig { server, publisher }
+    Rig::start_file(text, &[])
 }
 
 #[test]
