@@ -1,18 +1,18 @@
 //! The command line: arguments to settings, then run.
 
 mod bench;
+mod check;
 mod client;
 mod config;
+mod token;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::auth::sign::{TokenRequest, sign};
-use crate::auth::{Algorithm, Keys, ttl};
-use crate::config::Flags;
+use crate::config::{self as settings, Flags, Loaded, Sources};
 use crate::control::{self, exit};
-use crate::driver::sys;
 
 /// A Server-Sent Events server on io_uring for very high connection counts.
 #[derive(Debug, Parser)]
@@ -32,17 +32,17 @@ enum Command {
     /// Run the server (the default).
     Serve(ServeArgs),
     /// Print a signed token; needs JWT_SECRET.
-    Token(TokenArgs),
+    Token(token::TokenArgs),
+    /// Show settings, or print a file or schema of them.
+    Config(config::ConfigArgs),
+    /// Read configuration and machine, and tell what is wrong.
+    Check(check::CheckArgs),
     /// Publish an event.
     Publish(client::PublishArgs),
     /// Print the events of channels.
     Subscribe(client::SubscribeArgs),
     /// Measure a server under load: open streams, publish, check every stream.
     Bench(Box<bench::BenchArgs>),
-    /// Show the settings that hold, a file to begin with, or its schema.
-    Config(config::ConfigArgs),
-    /// Check the settings, and whether io_uring is to be had here.
-    Check(config::CheckArgs),
     /// Print shell completions.
     Completions {
         /// Which shell.
@@ -50,8 +50,21 @@ enum Command {
     },
 }
 
+/// Where settings come from, beside the environment and `.env`.
+#[derive(Debug, Default, clap::Args)]
+struct SourceArgs {
+    /// TOML file of settings [default: RINGCAST_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one key, over all other sources; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
 #[derive(Debug, Default, clap::Args)]
 struct ServeArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Address to serve, may be given several times [default: 127.0.0.1:8080 and [::1]:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
@@ -68,30 +81,6 @@ struct ServeArgs {
     /// Form of the log lines: text, json [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    #[command(flatten)]
-    layers: config::Layers,
-}
-
-#[derive(Debug, clap::Args)]
-struct TokenArgs {
-    /// The user's id.
-    #[arg(long)]
-    sub: String,
-    /// The tenant's id.
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Names and patterns it may subscribe to [default: every unreserved name].
-    #[arg(long, value_delimiter = ',')]
-    channels: Option<Vec<String>>,
-    /// Names and patterns it may publish to [default: none].
-    #[arg(long, value_delimiter = ',')]
-    publish: Vec<String>,
-    /// An admin's token.
-    #[arg(long)]
-    admin: bool,
-    /// How long it is valid [default: JWT_SSE_EXPIRES_IN, or 7d].
-    #[arg(long)]
-    ttl: Option<String>,
 }
 
 /// Runs the command given in the arguments.
@@ -101,12 +90,12 @@ pub fn run() -> ExitCode {
     match cli.command {
         None => serve(cli.serve),
         Some(Command::Serve(args)) => serve(args),
-        Some(Command::Token(args)) => token(&args),
+        Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Config(args)) => config::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Publish(args)) => client::publish(&args),
         Some(Command::Subscribe(args)) => client::subscribe(&args),
         Some(Command::Bench(args)) => bench::run(*args),
-        Some(Command::Config(args)) => config::config(&args),
-        Some(Command::Check(args)) => config::check(&args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "ringcast", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -114,57 +103,40 @@ pub fn run() -> ExitCode {
     }
 }
 
+impl SourceArgs {
+    fn sources(&self) -> Sources {
+        let flags =
+            Flags { config: self.config.clone(), set: self.set.clone(), ..Flags::default() };
+        Sources { flags, variables: std::env::vars_os().collect(), folder: PathBuf::new() }
+    }
+
+    /// Reads all layers; on errors prints everything that was found.
+    fn load(&self) -> Result<Loaded, ExitCode> {
+        load(&self.sources())
+    }
+}
+
+fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
+    settings::load(sources).map_err(|findings| {
+        for finding in findings {
+            eprintln!("{}", check::line(&finding));
+        }
+        ExitCode::from(exit::CONFIG)
+    })
+}
+
 fn serve(args: ServeArgs) -> ExitCode {
-    let flags = Flags {
+    let mut sources = args.sources.sources();
+    sources.flags = Flags {
         listen: args.listen,
         admin: args.admin,
         workers: args.workers,
         log_level: args.log_level,
         log_format: args.log_format,
-        set: args.layers.set,
+        ..sources.flags
     };
-    match config::settings(&flags, args.layers.config.as_deref()) {
-        Ok(settings) => control::serve(&settings),
+    match load(&sources) {
+        Ok(loaded) => control::serve(&loaded, sources),
         Err(code) => code,
-    }
-}
-
-fn token(args: &TokenArgs) -> ExitCode {
-    let settings = match config::settings(&Flags::default(), None) {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
-    let fail = |text: String| {
-        eprintln!("ringcast: {text}");
-        ExitCode::from(exit::CONFIG)
-    };
-    let Some(secret) = &settings.jwt_secret else {
-        return fail("no secret: set JWT_SECRET (or JWT_SECRET_FILE) to the server's".to_owned());
-    };
-    let ttl_s = match args.ttl.as_deref().map(ttl::parse).transpose() {
-        Ok(ttl_s) => ttl_s.unwrap_or(settings.token_ttl_s),
-        Err(error) => return fail(format!("--ttl: {error}")),
-    };
-    let request = TokenRequest {
-        sub: Some(args.sub.clone()),
-        tenant: args.tenant.clone(),
-        channels: args.channels.clone(),
-        publish: args.publish.clone(),
-        admin: args.admin,
-        ttl_s: Some(ttl_s),
-    };
-    let keys = match Keys::single(secret.as_bytes()) {
-        Ok(keys) => keys,
-        Err(error) => return fail(format!("JWT_SECRET: {error}")),
-    };
-    let signed = request
-        .claims(&settings.rules(), sys::unix_ms() / 1_000)
-        .and_then(|claims| sign(&claims, &keys, Algorithm::Hs256));
-    match signed {
-        Ok(token) => {
-            println!("{token}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(error.to_string()),
     }
 }

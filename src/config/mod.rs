@@ -1,181 +1,49 @@
-//! From flags, environment, `.env` and a file to settings.
+//! Raw to settings: layers of text become one typed tree.
 //!
-//! `table.rs` names every setting once; all else follows from it: what is read, what `config show`,
-//! `config init` and `config schema` print, and docs/settings.md.
+//! Built-in default < TOML file < `.env` < environment < flags. Every key is written once, in the
+//! table of `settings/` and `rows.rs`; readers, pages and the typed tree come from there. Nothing
+//! here touches the machine but `files.rs`, which reads the files that somebody named.
 
-mod dotenv;
-mod file;
+mod checks;
+mod files;
+mod finding;
+mod key;
+mod kind;
+mod layers;
 mod print;
-mod read;
-mod sources;
-mod table;
+mod rows;
+mod settings;
+mod suggest;
+mod value;
+mod values;
 
-use std::fmt;
-use std::net::SocketAddr;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use read::Reader;
-pub use sources::{Origin, Sources};
-pub use table::{Kind, SETTINGS, Setting};
+pub use finding::{Finding, Origin, Severity};
+pub use key::{Force, Key};
+pub use kind::{Form, Kind};
+pub use print::{manual, sample, schema, show_json, show_text};
+pub use rows::{Access, AliasSettings, Envelope, NamespaceSettings, Serves, Subscribers};
+pub use settings::*;
+pub use value::{Secret, Value};
+pub use values::{Change, Effective, Item, Values};
 
-use crate::auth::Rules;
-use crate::journal::Namespace;
+use key::Build;
+use layers::variables::Variable;
+use layers::{Layer, dotenv};
 
-pub use print::{init, schema, show, show_json};
+/// The file of variables in the working folder.
+const DOTENV: &str = ".env";
 
-/// What the server runs with.
-#[derive(Clone)]
-pub struct Settings {
-    /// Public addresses.
-    pub listen: Vec<SocketAddr>,
-    /// The operators' address.
-    pub admin: SocketAddr,
-    /// Worker threads; one per core by default.
-    pub workers: usize,
-    /// Secret of token signatures.
-    pub jwt_secret: Option<String>,
-    /// The fixed publish token.
-    pub publish_token: Option<String>,
-    /// Life of tokens made by `ringcast token`, seconds.
-    pub token_ttl_s: u64,
-    /// Subscribers need no token; as a rule where there is no secret.
-    pub anonymous: bool,
-    /// Cookies that may carry a token.
-    pub cookies: Vec<String>,
-    /// Audiences a token may be for; none: any.
-    pub audience: Vec<String>,
-    /// Issuers a token may come from; none: any.
-    pub issuer: Vec<String>,
-    /// Clock difference forgiven, seconds.
-    pub leeway_s: u64,
-    /// Heartbeat interval, milliseconds.
-    pub heartbeat_ms: u64,
-    /// Reconnection time told to clients, milliseconds.
-    pub retry_ms: u32,
-    /// Ended streams are noticed at once, at 256 bytes of kernel memory each; else by the heartbeats
-    /// that fail.
-    pub watch_hangup: bool,
-    /// Bounds.
-    pub limits: Limits,
-    /// What channels keep, by prefix.
-    pub namespaces: Vec<Namespace>,
-    /// Bounds of the log.
-    pub journal: JournalLimits,
-    /// A publish waits so long for room, milliseconds.
-    pub publish_timeout_ms: u64,
-    /// Streams are told to leave within this time at the end, milliseconds.
-    pub drain_ms: u64,
-    /// Which log lines are written.
-    pub log_level: LogLevel,
-    /// Their form.
-    pub log_format: LogFormat,
-    /// Values that were not usable and what is used instead.
-    pub warnings: Vec<String>,
-}
-
-/// Bounds of connections and requests; times in milliseconds.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Most connections of the node; none: what the rings hold.
-    pub connections_max: Option<usize>,
-    /// Longest life of a stream.
-    pub lifetime_max_ms: Option<u64>,
-    /// A reader that takes nothing for so long is disconnected.
-    pub stall_max_ms: u64,
-    /// Most channels and patterns of one stream.
-    pub channels_per_stream_max: usize,
-    /// Largest head.
-    pub head_bytes_max: usize,
-    /// Largest body.
-    pub body_bytes_max: u64,
-    /// A head must be complete by then.
-    pub head_timeout_ms: u64,
-    /// A body must go on within this time.
-    pub body_timeout_ms: u64,
-    /// A connection between requests is closed after this time.
-    pub idle_timeout_ms: u64,
-}
-
-/// Bounds of the log.
-#[derive(Debug, Clone)]
-pub struct JournalLimits {
-    /// Events in flight.
-    pub entries_max: usize,
-    /// Their bytes.
-    pub bytes_max: u64,
-    /// Bytes of the recent log.
-    pub recent_bytes_max: usize,
-    /// Channels without subscribers and events for so long are dropped, milliseconds.
-    pub channel_idle_ms: u64,
-    /// Most channels.
-    pub channels_max: usize,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("listen", &self.listen)
-            .field("admin", &self.admin)
-            .field("workers", &self.workers)
-            .field("jwt_secret", &self.jwt_secret.as_ref().map(|_| "***"))
-            .field("publish_token", &self.publish_token.as_ref().map(|_| "***"))
-            .finish_non_exhaustive()
-    }
-}
-
-/// Log lines of this level and above are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogLevel {
-    /// None.
-    Off,
-    /// What ended the server.
-    Error,
-    /// What an operator should cure.
-    Warn,
-    /// Start, drain, stop.
-    #[default]
-    Info,
-    /// A summary each ten seconds too.
-    Debug,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// A value that cannot be used: where it stands, which it is, and what cures it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Where it was given.
-    pub origin: Origin,
-    /// Flag, variable or key.
-    pub key: String,
-    /// Its value (never a secret's); empty where the key itself is wrong.
-    pub value: String,
-    /// What to write instead.
-    pub cure: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origin, key, value, cure } = self;
-        if value.is_empty() {
-            return write!(f, "{origin}: {key}: {cure}");
-        }
-        write!(f, "{origin}: {key}={value:?}: {cure}")
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// What the command line says.
+/// Flags of the command line that are settings.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
+    /// `--config`: the TOML file.
+    pub config: Option<PathBuf>,
+    /// `--set key=value`, as often as wanted.
+    pub set: Vec<String>,
     /// `--listen`, as often as wanted.
     pub listen: Vec<String>,
     /// `--admin`.
@@ -186,95 +54,149 @@ pub struct Flags {
     pub log_level: Option<String>,
     /// `--log-format`.
     pub log_format: Option<String>,
-    /// `--set key=value`, as often as wanted.
-    pub set: Vec<String>,
 }
 
-impl Settings {
-    /// Puts all layers together. `cores` is what `workers` is by default.
-    ///
-    /// # Errors
-    /// All unusable values at once.
-    pub fn load(flags: &Flags, sources: &Sources, cores: usize) -> Result<Self, Vec<ConfigError>> {
-        let mut reader = Reader::new(flags, sources);
-        let jwt_secret = reader.secret(&table::JWT_SECRET);
-        let workers = reader.number(&table::WORKERS);
-        let workers = workers.and_then(|workers| usize::try_from(workers).ok());
-        let settings = Self {
-            listen: reader.listen(),
-            admin: reader.address(&table::ADMIN).unwrap_or(([127, 0, 0, 1], 0).into()),
-            workers: workers.unwrap_or(cores).max(1),
-            anonymous: reader.switch(&table::ANONYMOUS).unwrap_or(jwt_secret.is_none()),
-            jwt_secret,
-            publish_token: reader.secret(&table::PUBLISH_TOKEN),
-            token_ttl_s: reader.span_s(&table::TOKEN_TTL),
-            cookies: reader.list(&table::COOKIES),
-            audience: reader.list(&table::AUDIENCE),
-            issuer: reader.list(&table::ISSUER),
-            leeway_s: reader.number(&table::LEEWAY).unwrap_or_default(),
-            heartbeat_ms: reader.number(&table::HEARTBEAT).unwrap_or_default(),
-            retry_ms: u32::try_from(reader.size(&table::RETRY)).unwrap_or(u32::MAX),
-            watch_hangup: reader.switch(&table::WATCH_HANGUP).unwrap_or(true),
-            limits: Limits::read(&mut reader),
-            namespaces: reader.namespaces(),
-            journal: JournalLimits::read(&mut reader),
-            publish_timeout_ms: reader.number(&table::PUBLISH_TIMEOUT).unwrap_or_default(),
-            drain_ms: reader.number(&table::DRAIN).unwrap_or_default(),
-            log_level: reader.log_level(),
-            log_format: reader.log_format(),
-            warnings: std::mem::take(&mut reader.warnings),
-        };
-        if reader.errors.is_empty() {
-            return Ok(settings);
-        }
-        // As one reads the file, and in it as one would mend them.
-        reader.errors.sort_by_key(|error| match &error.origin {
-            Origin::File { line, .. } | Origin::DotEnv { line } => *line,
-            Origin::Environment | Origin::Flag => usize::MAX,
-        });
-        Err(reader.errors)
-    }
+/// Where settings are read from; kept to read them again.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The flags.
+    pub flags: Flags,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The working folder, where a `.env` may be.
+    pub folder: PathBuf,
+}
 
-    /// How claims are read.
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// Settings that can be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The typed tree.
+    pub settings: Settings,
+    /// The same with where each value came from.
+    pub values: Values,
+    /// What is worth a look.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads all layers.
+///
+/// # Errors
+/// Everything that was found, at least one error among it.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<Finding>> {
+    let (mut values, mut findings) = Values::defaults();
+    let dotenv = dotenv_variables(sources, &mut findings);
+    let (environment, unreadable) = environment(sources);
+    findings.extend(unreadable);
+    let path = config_path(sources, &environment, &dotenv);
+    if let Some((path, origin)) = path {
+        let name = path.to_string_lossy();
+        match files::read(&sources.folder.join(&path)) {
+            Ok(text) => findings.extend(values.apply(Layer::file(&name, &text))),
+            Err(problem) => {
+                let cure = "name a TOML file that can be read (ringcast config init writes one)";
+                let finding = Finding::error(origin, "config", &problem, cure);
+                findings.push(finding.with(kind::quote(&name)));
+            }
+        }
+    }
+    let read = |path: &std::path::Path| files::read(&sources.folder.join(path));
+    findings.extend(values.apply(Layer::variables(&dotenv, &read)));
+    findings.extend(values.apply(Layer::variables(&environment, &read)));
+    findings.extend(values.apply(Layer::flags(&sources.flags)));
+    checks::derive(&mut values);
+    let settings = values.settings();
+    if let Some(settings) = &settings {
+        findings.extend(checks::check(&values, settings));
+    }
+    findings.extend(values.not_in_force());
+    finding::sort(&mut findings);
+    let bad = findings.iter().any(|finding| finding.severity == Severity::Error);
+    match settings {
+        Some(settings) if !bad => Ok(Loaded { settings, values, warnings: findings }),
+        _ => Err(findings),
+    }
+}
+
+impl Values {
+    /// The typed tree. None only where the table of keys contradicts it, which a test excludes.
     #[must_use]
-    pub fn rules(&self) -> Rules {
-        Rules {
-            audience: self.audience.clone(),
-            issuer: self.issuer.clone(),
-            leeway_s: self.leeway_s,
-            ..Rules::default()
-        }
+    pub fn settings(&self) -> Option<Settings> {
+        Settings::build(self)
     }
 }
 
-impl Limits {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        let mut number = |setting| reader.number(setting);
-        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        Self {
-            connections_max: number(&table::CONNECTIONS).map(size),
-            lifetime_max_ms: number(&table::LIFETIME),
-            stall_max_ms: number(&table::STALL).unwrap_or_default(),
-            channels_per_stream_max: size(number(&table::STREAM_CHANNELS).unwrap_or_default()),
-            head_bytes_max: size(number(&table::HEAD_BYTES).unwrap_or_default()),
-            body_bytes_max: number(&table::BODY_BYTES).unwrap_or_default(),
-            head_timeout_ms: number(&table::HEAD_TIMEOUT).unwrap_or_default(),
-            body_timeout_ms: number(&table::BODY_TIMEOUT).unwrap_or_default(),
-            idle_timeout_ms: number(&table::IDLE_TIMEOUT).unwrap_or_default(),
+/// The variables of `.env`, if there is one.
+fn dotenv_variables(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Variable> {
+    let at = |line, name: &str| Origin::DotEnv { line, name: Arc::from(name) };
+    let text = match files::read_if_there(&sources.folder.join(DOTENV)) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(problem) => {
+            let origin = Origin::File { path: Arc::from(DOTENV), line: 0 };
+            findings.push(Finding::error(origin, "", &problem, "correct or remove the file"));
+            return Vec::new();
         }
+    };
+    let (lines, errors) = dotenv::parse(&text);
+    for (line, problem) in errors {
+        let cure = "write NAME=value, with text that has spaces or # in quotes";
+        findings.push(Finding::error(at(line, ""), "", problem, cure));
     }
+    let lines = lines.into_iter().map(|line| {
+        let origin = at(line.line, &line.name);
+        if line.doubtful {
+            let problem = "the # is part of the value";
+            let cure = "put a value with a # in quotes, or white space before a comment";
+            findings.push(Finding::warning(origin.clone(), "", problem, cure));
+        }
+        Variable { name: line.name, value: line.value, origin }
+    });
+    // Of a name that stands twice the last one counts.
+    lines.rev().collect()
 }
 
-impl JournalLimits {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            entries_max: reader.size(&table::JOURNAL_ENTRIES).next_power_of_two(),
-            bytes_max: reader.number(&table::JOURNAL_BYTES).unwrap_or_default(),
-            recent_bytes_max: reader.size(&table::RECENT_BYTES),
-            channel_idle_ms: reader.number(&table::CHANNEL_IDLE).unwrap_or_default(),
-            channels_max: reader.size(&table::CHANNELS),
+/// The environment as text. A value that is no UTF-8 is an error where the name is one of ours.
+fn environment(sources: &Sources) -> (Vec<Variable>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let variables = sources.variables.iter().filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        let origin = Origin::Variable(Arc::from(name));
+        match value.to_str() {
+            Some(value) => {
+                Some(Variable { name: name.to_owned(), value: value.to_owned(), origin })
+            }
+            None => {
+                let ours = name.starts_with("RINGCAST_")
+                    || settings::keys()
+                        .any(|key| key.variables.iter().any(|(own, _)| *own == name));
+                if ours {
+                    let cure = "write text in UTF-8";
+                    findings.push(Finding::error(origin, "", "the value is no UTF-8 text", cure));
+                }
+                None
+            }
         }
+    });
+    (variables.collect(), findings)
+}
+
+/// The TOML file and who named it.
+fn config_path(
+    sources: &Sources,
+    environment: &[Variable],
+    dotenv: &[Variable],
+) -> Option<(PathBuf, Origin)> {
+    if let Some(path) = &sources.flags.config {
+        return Some((path.clone(), Origin::Flag(Arc::from("--config"))));
     }
+    let mut both = environment.iter().chain(dotenv);
+    let named = both.find(|v| v.name == "RINGCAST_CONFIG" && !v.value.is_empty())?;
+    Some((PathBuf::from(&named.value), named.origin.clone()))
 }
 
 #[cfg(test)]

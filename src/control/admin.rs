@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_uring::net::TcpStream;
 
 use super::Stop;
+use super::reload::{self, Reload};
 use super::watch::watch;
 use crate::admin;
 use crate::auth::{Identity, jwt};
@@ -22,8 +23,9 @@ use crate::worker::{Node, Phase};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// What ends the server: SIGTERM and SIGINT.
+/// What the server is told by: SIGTERM and SIGINT end it, SIGHUP has it read its settings again.
 pub(super) struct Signals {
+    hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -33,7 +35,8 @@ impl Signals {
     /// runtime, before anybody is served.
     pub(super) fn install() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = signal(SignalKind::hangup())?;
+        Ok(Self { hangup, terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 }
 
@@ -43,12 +46,14 @@ pub(super) async fn serve(
     listener: Option<TcpListener>,
     signals: Signals,
     stop: Stop,
+    reload: Reload,
 ) {
     let stop = Rc::new(stop);
+    let Signals { hangup, mut terminate, mut interrupt } = signals;
+    tokio_uring::spawn(reload::on_signal(hangup, reload));
     if let Some(listener) = listener {
         tokio_uring::spawn(accept(Arc::clone(&node), listener));
     }
-    let Signals { mut terminate, mut interrupt } = signals;
     // Hardly anything to look after until then: this thread must not wake a core that delivers.
     tokio::select! {
         _ = terminate.recv() => {}
@@ -56,7 +61,7 @@ pub(super) async fn serve(
         () = watch(&node) => {}
     }
     let streams: u64 = node.counters.iter().map(|core| core.streams.get()).sum();
-    tracing::info!(streams, within_ms = node.options.drain_ms, "draining");
+    tracing::info!(streams, within_ms = node.live().options.drain_ms, "draining");
     stop.go(Phase::Draining);
     let drained = async {
         // The workers end by themselves.
@@ -143,7 +148,8 @@ fn respond(node: &Node, head: &Head<'_>, loopback: bool) -> Vec<u8> {
 fn admit(node: &Node, head: &Head<'_>, loopback: bool) -> Result<(), Problem> {
     if let Some(token) = head.bearer() {
         let now_unix_s = sys::unix_ms() / 1_000;
-        let claims = jwt::verify(token, &node.keys, &node.rules, now_unix_s)
+        let live = node.live();
+        let claims = jwt::verify(token, &live.keys, &live.rules, now_unix_s)
             .map_err(|error| Problem::new(error.status(), "token-invalid", error.to_string()))?;
         let identity = Identity::from(claims);
         if identity.admin {

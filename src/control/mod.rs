@@ -3,6 +3,8 @@
 mod admin;
 mod listen;
 mod log;
+mod options;
+mod reload;
 mod watch;
 
 use std::fmt::Write;
@@ -12,13 +14,13 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::auth::sign::{TokenRequest, sign};
-use crate::auth::{Algorithm, Keys, PublisherToken, Rules, keys};
-use crate::config::Settings;
+use crate::auth::{Algorithm, Keys, Rules, keys};
+use crate::config::{Loaded, Settings, Sources};
 use crate::driver::{ControlBell, Doorbells, StartError, UringDriver, UringSettings, probe, sys};
-use crate::journal::{Journal, JournalSettings, Namespaces, Reader, StoreSettings};
-use crate::proto::http::HeadLimits;
+use crate::journal::{Journal, Reader};
 use crate::proto::sse::Epoch;
-use crate::worker::{Node, Options, Phase, Worker};
+use crate::worker::{Live, Node, Phase, Worker};
+use reload::Reload;
 
 /// Exit codes (sysexits.h where it has one).
 pub mod exit {
@@ -68,11 +70,12 @@ impl Failure {
     }
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is told to stop. `sources` are read again on a reload.
 #[must_use]
-pub fn serve(settings: &Settings) -> ExitCode {
-    log::init(settings.log_level, settings.log_format);
-    match run(settings) {
+pub fn serve(loaded: &Loaded, sources: Sources) -> ExitCode {
+    let log = &loaded.settings.log;
+    let level = log::init(log.level, log.format);
+    match run(loaded, sources, level) {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -91,59 +94,52 @@ fn random() -> Result<u64, Failure> {
     Ok(u64::from_le_bytes(bytes.expose()))
 }
 
-fn run(settings: &Settings) -> Result<(), Failure> {
+fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), Failure> {
+    let settings = &loaded.settings;
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = settings.worker_count(cores);
     sys::avoid_huge_pages();
     let report = probe::probe()?;
     sys::raise_descriptor_limit();
-    let (addresses, listeners) = listen::bind_all(&settings.listen, settings.workers)?;
-    let (admin_addresses, mut admin) = listen::bind_all(&[settings.admin], 1)?;
-    let generated = match &settings.jwt_secret {
-        Some(_) => None,
-        None => Some(keys::generate().map_err(|_| Failure::Random)?),
-    };
-    let secret = match (&settings.jwt_secret, &generated) {
-        (Some(secret), _) => secret.as_bytes(),
-        (None, generated) => generated.as_ref().map_or(&[][..], |secret| secret.as_bytes()),
-    };
-    let keys = Keys::single(secret).map_err(Failure::Secret)?;
-    let publisher =
-        settings.publish_token.as_ref().map(|token| PublisherToken::new(token.as_bytes()));
-    let publisher = publisher.transpose().map_err(Failure::Secret)?;
+    let (addresses, listeners) = listen::bind_all(&settings.listen, workers)?;
+    let (admin_addresses, mut admin) = listen::bind_all(&[settings.admin.address], 1)?;
+    let generated = keys::generate().map_err(|_| Failure::Random)?;
+    let live = options::live(settings, &generated, workers).map_err(Failure::Secret)?;
     let (journal, readers) = Journal::new(
-        journal_settings(settings),
+        options::journal(settings),
         Epoch::from_random(random()?),
         1,
         random()?,
-        settings.workers,
+        workers,
     );
-    let options = options(settings);
-    let now_unix_s = sys::unix_ms() / 1_000;
-    let ready_token = settings.publish_token.clone().map_or_else(
-        || demo_token(&keys, now_unix_s, settings.token_ttl_s),
-        |_| Some("$AUTH_TOKEN".to_owned()),
-    );
-    let weak = keys.weak() > 0;
-    let node = Arc::new(Node::new(
-        options,
-        journal,
-        keys,
-        settings.rules(),
-        publisher,
-        settings.workers,
-        sys::unix_ms(),
-    ));
-    let doorbells = Arc::new(Doorbells::new(settings.workers));
+    let ready_token = match &settings.auth.publish_token {
+        None => demo_token(&live.keys, &live.rules, settings.auth.token_ttl),
+        Some(_) => Some("$AUTH_TOKEN".to_owned()),
+    };
+    let Live { options, keys, rules, publisher } = live;
+    let now_unix_ms = sys::unix_ms();
+    let node = Node::new(options, journal, keys, rules, publisher, workers, now_unix_ms);
+    let node = Arc::new(node);
+    let doorbells = Arc::new(Doorbells::new(workers));
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
     tokio_uring::start(async {
         let signals = admin::Signals::install().map_err(Failure::Signals)?;
         let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
-        let screen =
-            Screen { settings, addresses: &addresses, admin: admin_addresses.first().copied() };
+        let admin_address = admin_addresses.first().copied();
+        let screen = Screen { settings, addresses: &addresses, admin: admin_address, workers };
         print!("{}", screen.text(&report, ready_token.as_deref()));
-        log_start(settings, &addresses, &report, weak);
+        log_start(loaded, &addresses, workers, &report);
         let stop = Stop { node: Arc::clone(&node), doorbells };
+        let reload = Reload {
+            sources,
+            running: loaded.values.clone(),
+            generated,
+            workers,
+            node: Arc::clone(&node),
+            level,
+        };
         let listener = admin.pop().and_then(|mut one| one.pop());
-        admin::serve(node, listener, signals, stop).await;
+        admin::serve(node, listener, signals, stop, reload).await;
         for thread in threads {
             let _ = thread.join();
         }
@@ -152,20 +148,17 @@ fn run(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// What the screen shows, for those who read logs.
-fn log_start(settings: &Settings, addresses: &[SocketAddr], report: &probe::Report, weak: bool) {
+fn log_start(loaded: &Loaded, addresses: &[SocketAddr], workers: usize, report: &probe::Report) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         listen = %addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-        admin = %settings.admin,
-        workers = settings.workers,
+        admin = %loaded.settings.admin.address,
+        workers,
         "started"
     );
     tracing::info!("{report}");
-    if weak {
-        tracing::warn!("JWT_SECRET has fewer than 32 bytes and can be guessed");
-    }
-    for warning in &settings.warnings {
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
 }
@@ -188,45 +181,6 @@ impl Stop {
     }
 }
 
-fn options(settings: &Settings) -> Options {
-    let limits = &settings.limits;
-    let total = limits.connections_max.unwrap_or(1 << 20);
-    Options {
-        connections_max: total.div_ceil(settings.workers),
-        head: HeadLimits { bytes_max: limits.head_bytes_max, ..HeadLimits::default() },
-        body_bytes_max: limits.body_bytes_max,
-        head_timeout_ms: limits.head_timeout_ms,
-        body_timeout_ms: limits.body_timeout_ms,
-        idle_timeout_ms: limits.idle_timeout_ms,
-        heartbeat_ms: settings.heartbeat_ms,
-        lifetime_max_ms: limits.lifetime_max_ms,
-        stall_max_ms: limits.stall_max_ms,
-        retry_ms: settings.retry_ms,
-        channels_per_stream_max: limits.channels_per_stream_max,
-        publish_timeout_ms: settings.publish_timeout_ms,
-        drain_ms: settings.drain_ms,
-        watch_hangup: settings.watch_hangup,
-        anonymous: settings.anonymous,
-        cookies: settings.cookies.clone(),
-        ..Options::default()
-    }
-}
-
-fn journal_settings(settings: &Settings) -> JournalSettings {
-    let limits = &settings.journal;
-    JournalSettings {
-        entries: limits.entries_max,
-        bytes_max: limits.bytes_max,
-        recent_bytes: limits.recent_bytes_max,
-        store: StoreSettings {
-            namespaces: Namespaces::new(settings.namespaces.clone()),
-            channels_max: limits.channels_max,
-            idle_ms: limits.channel_idle_ms,
-            ..StoreSettings::default()
-        },
-    }
-}
-
 fn start_workers(
     settings: &Settings,
     node: &Arc<Node>,
@@ -240,7 +194,7 @@ fn start_workers(
     for ((index, listeners), reader) in listeners.into_iter().enumerate().zip(readers) {
         let core = cores.get(index % cores.len().max(1)).copied();
         let (node, doorbells, started) = (Arc::clone(node), Arc::clone(doorbells), started.clone());
-        let wanted = node.options.connections_max;
+        let wanted = node.live().options.connections_max;
         // Eight rings' tables a worker by default; more where the limit of connections asks for it.
         let default_max = sys::descriptor_limit().saturating_mul(8);
         let connections_max = if settings.limits.connections_max.is_some() {
@@ -277,7 +231,8 @@ fn start_workers(
 }
 
 /// A token that publishes everywhere, for the lines to paste.
-fn demo_token(keys: &Keys, now_unix_s: u64, ttl_s: u64) -> Option<String> {
+fn demo_token(keys: &Keys, rules: &Rules, ttl_s: u64) -> Option<String> {
+    let now_unix_s = sys::unix_ms() / 1_000;
     let request = TokenRequest {
         sub: Some("quickstart".to_owned()),
         tenant: None,
@@ -286,7 +241,7 @@ fn demo_token(keys: &Keys, now_unix_s: u64, ttl_s: u64) -> Option<String> {
         admin: false,
         ttl_s: Some(ttl_s),
     };
-    let claims = request.claims(&Rules::default(), now_unix_s).ok()?;
+    let claims = request.claims(rules, now_unix_s).ok()?;
     sign(&claims, keys, Algorithm::Hs256).ok()
 }
 
@@ -295,6 +250,7 @@ struct Screen<'a> {
     settings: &'a Settings,
     addresses: &'a [SocketAddr],
     admin: Option<SocketAddr>,
+    workers: usize,
 }
 
 impl Screen<'_> {
@@ -309,7 +265,7 @@ impl Screen<'_> {
         if let Some(admin) = self.admin {
             line(format!("admin on http://{admin}"));
         }
-        line(format!("{} workers, descriptors {}", self.settings.workers, sys::descriptor_limit()));
+        line(format!("{} workers, descriptors {}", self.workers, sys::descriptor_limit()));
         let url = self.addresses.first().map(|address| {
             let ip = address.ip();
             let shown = if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() };
@@ -325,7 +281,7 @@ impl Screen<'_> {
                     .replace('\'', if token.starts_with('$') { "\"" } else { "'" }),
             );
         }
-        if self.settings.jwt_secret.is_none() {
+        if !self.settings.auth.has_secret() {
             line("\nNo JWT_SECRET is set: this token and all others end with this run.".to_owned());
             line("Set a lasting one:  export JWT_SECRET=$(openssl rand -hex 32)".to_owned());
         }

@@ -1,4 +1,6 @@
-//! Options of channels, by the literal beginning of their name.
+//! What histories keep, by the literal beginning of a channel's name.
+
+use crate::proto::prefixes::ByPrefix;
 
 /// What the histories of a namespace keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,52 +57,31 @@ impl Default for Namespace {
 
 /// All namespaces; one with an empty prefix is always there.
 #[derive(Debug, Clone)]
-pub struct Namespaces {
-    /// Longest prefix first.
-    all: Vec<Namespace>,
-}
+pub struct Namespaces(ByPrefix<Namespace>);
 
 impl Namespaces {
     /// Puts them in order; adds the default one when none has an empty prefix.
     #[must_use]
-    pub fn new(mut all: Vec<Namespace>) -> Self {
-        if !all.iter().any(|namespace| namespace.prefix.is_empty()) {
-            all.push(Namespace::default());
-        }
-        all.sort_by_key(|namespace| std::cmp::Reverse(namespace.prefix.len()));
-        Self { all }
+    pub fn new(all: Vec<Namespace>) -> Self {
+        let all = all.into_iter().map(|namespace| (namespace.prefix.clone(), namespace));
+        Self(ByPrefix::new(all, Namespace::default()))
     }
 
     /// The place of the namespace a channel belongs to.
     #[must_use]
     pub fn index_of(&self, channel: &str) -> usize {
-        let found = self.all.iter().position(|namespace| channel.starts_with(&namespace.prefix));
-        found.unwrap_or(self.all.len() - 1)
+        self.0.index_of(channel)
     }
 
     /// The namespace at `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> &Namespace {
-        &self.all[index.min(self.all.len() - 1)]
+        self.0.get(index)
     }
 
     /// The namespace a channel belongs to.
     #[must_use]
     pub fn lookup(&self, channel: &str) -> &Namespace {
-        self.get(self.index_of(channel))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_prefix_wins() {
-        let named = |prefix: &str| Namespace { prefix: prefix.into(), ..Namespace::default() };
-        let all = Namespaces::new(vec![named("a"), named("a:b"), named("user:")]);
-        for (channel, prefix) in [("a:b:c", "a:b"), ("a:c", "a"), ("user:1", "user:"), ("x", "")] {
-            assert_eq!(all.lookup(channel).prefix, prefix);
-        }
+        self.0.lookup(channel)
     }
 }

@@ -77,6 +77,12 @@ counters! {
     requests: counter,
     /// Requests refused with a status of 400 or more.
     refusals: counter,
+    /// Connects refused because their address connects too often.
+    connects_limited: counter,
+    /// Streams refused at a cap.
+    streams_refused: counter,
+    /// Streams ended for others at a cap.
+    evictions: counter,
     /// Streams begun.
     streams_begun: counter,
     /// Events appended.

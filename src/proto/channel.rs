@@ -6,8 +6,10 @@ use thiserror::Error;
 pub const NAME_BYTES_MAX: usize = 255;
 /// The channel every stream receives.
 pub const BROADCAST: &str = "broadcast";
-const USER: &str = "user:";
-const TENANT: &str = "tenant:";
+/// What the channels of users begin with.
+pub const USER: &str = "user:";
+/// What the channels of tenants begin with.
+pub const TENANT: &str = "tenant:";
 
 /// Why a text is no channel name or pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -186,6 +188,21 @@ impl Selector {
             return Pattern::parse(text).map(Self::Pattern);
         }
         check_name(text).map(|()| Self::Name(text.to_owned()))
+    }
+
+    /// What all its names begin with.
+    #[must_use]
+    pub fn literal_prefix(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Pattern(pattern) => pattern.literal_prefix(),
+        }
+    }
+
+    /// It selects names that a wildcard never reaches.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(self.literal_prefix())
     }
 
     /// As it was written.

@@ -115,7 +115,8 @@ impl<D: Driver> Worker<D> {
         match conn.take_half() {
             Some(Half::Event(event, sent)) => {
                 conn.position = conn.position.max(event.seq);
-                self.outbox.push_event(&event, sent, Origin::Held(Arc::clone(&event)));
+                let form = conn.form;
+                self.outbox.push_event(form, &event, sent, Origin::Held(Arc::clone(&event)));
             }
             Some(Half::Bytes(bytes, seq)) => {
                 conn.position = conn.position.max(seq.unwrap_or_default());

@@ -60,9 +60,9 @@ impl<D: Driver> Worker<D> {
             return false;
         }
         match conn.form {
-            Form::Sse => event.write(&mut self.outbox.bytes),
             Form::Ndjson => event.write_json(&mut self.outbox.bytes),
             Form::Poll => return false,
+            form => self.outbox.push_text(form, |bytes| event.write(bytes)),
         }
         let gap = matches!(event, ControlEvent::Gap { .. });
         let origin = if gap { Origin::Gap } else { Origin::Control };
@@ -74,7 +74,7 @@ impl<D: Driver> Worker<D> {
     /// socket closed with unread input sends a reset, which can overtake the last bytes.
     pub(super) fn finish(&mut self, id: ConnId) {
         self.leave_hub(id);
-        let until_ms = self.now.mono_ms + self.node.options.linger_ms;
+        let until_ms = self.now.mono_ms + self.live.options.linger_ms;
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.state.is_ending() || !conn.step(Step::Finish) {
             return;
@@ -126,10 +126,14 @@ impl<D: Driver> Worker<D> {
     pub(super) fn leave_hub(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.linked) else { return };
         conn.linked = false;
+        let counted = conn.form != Form::Poll;
         if std::mem::take(&mut conn.behind) && conn.state == State::Streaming {
             self.lagging = self.lagging.saturating_sub(1);
         }
         self.streams -= 1;
+        if counted {
+            self.leave_caps(id);
+        }
         let (journal, now_ms) = (Arc::clone(&self.node.journal), self.now.mono_ms);
         self.hub.unlink(id.slot, |name| {
             if let TopicName::Channel(name) = name {

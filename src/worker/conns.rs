@@ -1,5 +1,6 @@
 //! The slab of this core's connections.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::parked::PublishJob;
@@ -9,6 +10,7 @@ use crate::driver::{ConnId, Sock};
 use crate::hub::Shelves;
 use crate::journal::Event;
 use crate::proto::http::{Body, Scan};
+use crate::proto::sse::Heartbeat;
 
 /// The part of a frame (or of an answer) that a full send buffer kept back.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) enum Half {
 pub(super) enum Form {
     /// Event stream.
     Sse,
+    /// Event stream of gzip segments, which all its readers share.
+    Gzip,
     /// One JSON object a line.
     Ndjson,
     /// One JSON answer.
@@ -33,6 +37,10 @@ pub(super) enum Form {
 /// What a connection needs while it reads requests; given back when it becomes a stream.
 #[derive(Debug)]
 pub(super) struct Request {
+    /// The other end, or whom the PROXY protocol header in front of the request names.
+    pub(super) peer: IpAddr,
+    /// That header is still to come.
+    pub(super) awaits_proxy: bool,
     /// Input not yet consumed.
     pub(super) buffer: Vec<u8>,
     pub(super) scan: Scan,
@@ -46,6 +54,8 @@ pub(super) struct Request {
     pub(super) begun: bool,
     /// The connection ends after this answer.
     pub(super) close_after: bool,
+    /// `Origin` of the request under way.
+    pub(super) origin: Option<Box<str>>,
     /// The publish that waits for room.
     pub(super) job: Option<Box<PublishJob>>,
 }
@@ -65,6 +75,22 @@ pub(super) struct Extra {
     pub(super) control_on: bool,
     /// Waiting long-polls: when to give up, and whether the connection is kept.
     pub(super) poll_until_ms: u64,
+}
+
+impl Form {
+    /// Media type of the answer.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Sse | Self::Gzip => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Poll => "application/json",
+        }
+    }
+
+    /// Events leave as blocks that all streams of this form share.
+    pub(super) fn is_shared(self) -> bool {
+        matches!(self, Self::Sse | Self::Gzip)
+    }
 }
 
 /// A stream that has not yet caught up for the first time.
@@ -115,8 +141,8 @@ pub(super) struct Conn {
     pub(super) timed: bool,
     /// Stands in the catch-up queue.
     pub(super) queued: bool,
-    /// Needs its own encoding: another form, or a filter.
-    pub(super) custom: bool,
+    /// What it is sent in silence.
+    pub(super) heartbeat: Heartbeat,
     pub(super) request: Option<Box<Request>>,
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -130,6 +156,11 @@ impl Extra {
 }
 
 impl Conn {
+    /// It needs its own encoding: another form, or a filter.
+    pub(super) fn is_custom(&self) -> bool {
+        !self.form.is_shared() || self.extra.as_ref().is_some_and(|extra| extra.events.is_some())
+    }
+
     /// What a full send buffer kept back.
     pub(super) fn half(&self) -> Option<&Half> {
         self.extra.as_ref()?.half.as_ref()
@@ -230,7 +261,7 @@ impl Conns {
             timer_ms: 0,
             timed: false,
             queued: false,
-            custom: false,
+            heartbeat: Heartbeat::Short,
             request: Some(request),
             extra: None,
             expires_unix_s: 0,

@@ -96,7 +96,7 @@ impl<D: Driver> Worker<D> {
             return Walked::Done;
         };
         // Laid out for the first member that takes it: none may, where all lag.
-        let mut run = None;
+        let mut runs = Runs::default();
         loop {
             if self.outbox.is_full(sends_max) {
                 return Walked::More;
@@ -109,7 +109,7 @@ impl<D: Driver> Worker<D> {
                 self.hub.topic(id).and_then(|topic| topic.member(cursor))
             };
             if let Some(slot) = slot.filter(|slot| self.is_due(*slot, last_seq)) {
-                self.touch(slot, id, &mut run);
+                self.touch(slot, id, &mut runs);
             }
         }
         let members = self.hub.topic(id).map_or(0, |topic| topic.len());
@@ -128,23 +128,24 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Plans what one stream is owed.
-    fn touch(&mut self, slot: u32, id: TopicId, run: &mut Option<Run>) {
+    fn touch(&mut self, slot: u32, id: TopicId, runs: &mut Runs) {
         let Some(conn) = self.conns.at_mut(slot) else { return };
         let planned = conn.planned == self.outbox.number && !is_planted(Planted::SecondSend);
         if conn.form == Form::Poll || planned {
             return self.fall_behind(slot);
         }
-        let custom = conn.custom;
+        let (custom, form) = (conn.is_custom(), conn.form);
         if custom || !self.owes_only(slot, id) {
             return self.gather(slot, custom);
         }
         let Some(topic) = self.hub.topic(id) else { return };
         let Some(walk) = topic.walk() else { return };
         let complete = walk.events == topic.pending().len();
+        let run = if form == Form::Gzip { &mut runs.gzip } else { &mut runs.plain };
         let run = run.get_or_insert_with(|| {
             let events = topic.pending().iter().take(walk.events);
             let events = events.filter_map(|p| Some((p, &**self.reader.get(p.position)?)));
-            put_run(&mut self.outbox, events)
+            put_run(&mut self.outbox, form, events)
         });
         let position = if complete { self.last_seq } else { run.last_seq };
         let Some(conn) = self.conns.at_mut(slot) else { return };
@@ -270,12 +271,23 @@ impl super::Queues {
     }
 }
 
+/// What a walk has laid out, by the form of the streams that share it.
+#[derive(Debug, Default)]
+struct Runs {
+    plain: Option<Run>,
+    gzip: Option<Run>,
+}
+
 /// Lays the events of a walk side by side, to be sent to every member from the same bytes.
-fn put_run<'a>(outbox: &mut Outbox, events: impl Iterator<Item = (&'a Pending, &'a Event)>) -> Run {
+fn put_run<'a>(
+    outbox: &mut Outbox,
+    form: Form,
+    events: impl Iterator<Item = (&'a Pending, &'a Event)>,
+) -> Run {
     let (start, pieces) = outbox.mark();
     let mut last_seq = 0;
     for (pending, event) in events {
-        outbox.push_event(event, 0, Origin::Ring(pending.position));
+        outbox.push_event(form, event, 0, Origin::Ring(pending.position));
         last_seq = event.seq;
     }
     Run { start, pieces: pieces..outbox.pieces.len(), last_seq }
@@ -290,8 +302,8 @@ pub(super) fn put_event(
     skipped: usize,
     origin: Origin,
 ) {
-    if form == Form::Sse {
-        return outbox.push_event(event, skipped, origin);
+    if form.is_shared() {
+        return outbox.push_event(form, event, skipped, origin);
     }
     let id = EventId { epoch: node.journal.epoch(), seq: event.seq };
     let channel = event.targets.first().map_or("", |key| &key.name);

@@ -1,5 +1,7 @@
 //! From received bytes to requests, and their answers on the way out.
 
+use std::net::IpAddr;
+
 use super::Worker;
 use super::conns::{Half, Request, wrap_ms};
 use super::outbox::{Origin, Past, Plan};
@@ -7,18 +9,20 @@ use super::route::{Awaited, Next};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{ConnId, Driver, Received, Sock};
 use crate::proto::http::{CONTINUE, Parsed, Problem, Scan, parse_head};
+use crate::proto::proxy_header;
 
 impl<D: Driver> Worker<D> {
-    pub(super) fn accept(&mut self, sock: Sock) {
+    pub(super) fn accept(&mut self, sock: Sock, peer: IpAddr) {
         self.node.counters[self.index].accepts.add(1);
-        let options = &self.node.options;
+        let options = &self.live.options;
         // A draining node waits for nobody who has not asked anything yet.
         let timeout_ms = match self.drain {
             Some(_) => options.head_timeout_ms.min(options.linger_ms),
             None => options.head_timeout_ms,
         };
         let deadline_ms = self.now.mono_ms + timeout_ms;
-        let request = Box::new(Request::new(deadline_ms));
+        let awaits_proxy = options.proxy_protocol && options.trusted.contains(peer);
+        let request = Box::new(Request::new(peer, awaits_proxy, deadline_ms));
         let id = self.conns.insert(sock, request, self.now.mono_ms);
         self.offer_room();
         self.schedule(id, deadline_ms);
@@ -27,7 +31,7 @@ impl<D: Driver> Worker<D> {
 
     /// Tells the driver how many more connections fit.
     pub(super) fn offer_room(&mut self) {
-        let capacity = self.node.options.connections_max.min(self.driver.capacity());
+        let capacity = self.live.options.connections_max.min(self.driver.capacity());
         self.driver.accept_room(capacity.saturating_sub(self.conns.len()));
     }
 
@@ -144,10 +148,13 @@ impl<D: Driver> Worker<D> {
 
     /// One head from the beginning of `input`: the bytes used, none when it is not complete.
     fn read_head(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
-        let limits = self.node.options.head;
-        let (now_ms, head_timeout_ms) = (self.now.mono_ms, self.node.options.head_timeout_ms);
+        let limits = self.live.options.head;
+        let (now_ms, head_timeout_ms) = (self.now.mono_ms, self.live.options.head_timeout_ms);
         let conn = self.conns.get_mut(id)?;
         let request = conn.request.as_mut()?;
+        if request.awaits_proxy {
+            return self.read_proxy_header(id, input);
+        }
         match parse_head(input, &mut request.scan, &limits) {
             Parsed::Partial => {
                 if !std::mem::replace(&mut request.begun, true) {
@@ -167,6 +174,7 @@ impl<D: Driver> Worker<D> {
                 request.begun = true;
                 request.scan = Scan::default();
                 request.close_after = !head.keeps_alive();
+                request.origin = head.field("origin").map(Into::into);
                 self.node.counters[self.index].requests.add(1);
                 let next = self.route(id, &head);
                 if matches!(next, Next::Body(..)) && head.expects_continue() && input.len() == len {
@@ -178,8 +186,29 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// What a balancer puts in front of the first request: whom it forwards.
+    fn read_proxy_header(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
+        let request = self.conns.get_mut(id)?.request.as_mut()?;
+        match proxy_header::parse(input) {
+            proxy_header::Parsed::Partial => None,
+            // Whatever this is, it is not what the balancer was said to send.
+            proxy_header::Parsed::Invalid(_) => {
+                self.node.counters[self.index].refusals.add(1);
+                self.abort(id);
+                None
+            }
+            proxy_header::Parsed::Complete { source, len } => {
+                request.awaits_proxy = false;
+                if let Some(source) = source {
+                    request.peer = source.ip();
+                }
+                Some(len)
+            }
+        }
+    }
+
     fn take_next(&mut self, id: ConnId, next: Next) {
-        let deadline_ms = self.now.mono_ms + self.node.options.body_timeout_ms;
+        let deadline_ms = self.now.mono_ms + self.live.options.body_timeout_ms;
         match next {
             Next::Answered => self.answered(id),
             Next::Waiting => {}
@@ -198,7 +227,7 @@ impl<D: Driver> Worker<D> {
 
     /// The request is answered: the connection is idle, or ends after the answer.
     pub(super) fn answered(&mut self, id: ConnId) {
-        let idle_until_ms = self.now.mono_ms + self.node.options.idle_timeout_ms;
+        let idle_until_ms = self.now.mono_ms + self.live.options.idle_timeout_ms;
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.step(Step::Answered);
         if let Some(request) = conn.request.as_mut() {
@@ -209,7 +238,7 @@ impl<D: Driver> Worker<D> {
 
     /// Body bytes: the number used, none when more must come.
     fn read_body(&mut self, id: ConnId, input: &[u8]) -> Option<usize> {
-        let timeout_ms = self.node.options.body_timeout_ms;
+        let timeout_ms = self.live.options.body_timeout_ms;
         let now_ms = self.now.mono_ms;
         let request = self.conns.get_mut(id)?.request.as_mut()?;
         let (body, awaited) = request.body.as_mut()?;
@@ -241,14 +270,6 @@ impl<D: Driver> Worker<D> {
             request.content.shrink_to(16 << 10);
         }
         Some(fed.used)
-    }
-
-    /// Puts a refusal into the answer; the caller takes the step.
-    pub(super) fn refuse(&mut self, id: ConnId, problem: &Problem, head_only: bool) {
-        self.node.counters[self.index].refusals.add(1);
-        let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
-        let close = request.is_none_or(|request| request.close_after);
-        problem.write(close, head_only, &[], &mut self.out);
     }
 
     /// Plans the answers gathered so far.
@@ -328,8 +349,10 @@ impl<D: Driver> Worker<D> {
 }
 
 impl Request {
-    fn new(deadline_ms: u64) -> Self {
+    fn new(peer: IpAddr, awaits_proxy: bool, deadline_ms: u64) -> Self {
         Self {
+            peer,
+            awaits_proxy,
             buffer: Vec::new(),
             scan: Scan::default(),
             body: None,
@@ -337,6 +360,7 @@ impl Request {
             deadline_ms,
             begun: false,
             close_after: false,
+            origin: None,
             job: None,
         }
     }

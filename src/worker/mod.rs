@@ -1,5 +1,6 @@
 //! One core at work.
 
+mod caps;
 mod catch_up;
 mod close;
 mod conns;
@@ -7,6 +8,8 @@ mod deliver;
 mod flush;
 mod input;
 mod node;
+mod options;
+mod orders;
 mod outbox;
 mod pace;
 mod pages;
@@ -14,7 +17,9 @@ mod parked;
 mod planted;
 mod poll;
 mod publish;
+mod reply;
 mod route;
+mod shape;
 #[cfg(test)]
 mod simulation;
 mod subscribe;
@@ -25,8 +30,13 @@ mod turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use node::{Node, Options, Phase};
+pub use node::{Live, Node, Phase};
+pub use options::{
+    Cap, CapOptions, ChannelOptions, ConnectRateOptions, Options, RefuseBy, Subscribers,
+};
+pub use orders::{Order, Orders};
 pub use pace::Pace;
+pub use shape::{Shape, Shapes};
 
 use crate::auth::VerifiedCache;
 use crate::driver::{Completion, ConnId, Driver, Now};
@@ -58,6 +68,10 @@ struct Queues {
 pub struct Worker<D: Driver> {
     index: usize,
     node: Arc<Node>,
+    /// What is in force in this turn.
+    live: Arc<Live>,
+    /// How often it was replaced before.
+    replaced: u64,
     driver: D,
     reader: Reader,
     hub: Hub,
@@ -80,6 +94,7 @@ pub struct Worker<D: Driver> {
     lagging: usize,
     /// Publishes of this worker that wait for room.
     parked: VecDeque<ConnId>,
+    own_caps: caps::OwnCaps,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -96,9 +111,11 @@ impl<D: Driver> Worker<D> {
     /// A worker that has not turned yet. `index` is its place among the node's workers.
     pub fn new(node: Arc<Node>, index: usize, mut driver: D, reader: Reader) -> Self {
         let now = driver.now();
-        let room = node.options.connections_max.min(driver.capacity());
+        let replaced = node.replaced();
+        let live = node.live();
+        let room = live.options.connections_max.min(driver.capacity());
         driver.accept_room(room);
-        let visit_ms = node.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
+        let visit_ms = live.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
         let broadcast = channel::BROADCAST.into();
         let hasher = node.journal.hasher();
         let last_seq = node.journal.base_seq();
@@ -109,7 +126,9 @@ impl<D: Driver> Worker<D> {
             hub: Hub::new(broadcast, hasher),
             conns: Conns::new(),
             outbox: Outbox::new(),
-            pace: node.options.pace,
+            pace: live.options.pace,
+            live,
+            replaced,
             queues: Queues::default(),
             stripes: Stripes::new(visit_ms, now.mono_ms),
             timers: Timers::new(),
@@ -121,6 +140,7 @@ impl<D: Driver> Worker<D> {
             streams: 0,
             lagging: 0,
             parked: VecDeque::new(),
+            own_caps: caps::OwnCaps::default(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,
@@ -132,6 +152,24 @@ impl<D: Driver> Worker<D> {
             failed: Vec::new(),
             node,
         }
+    }
+
+    /// Takes what was put in force since the last turn.
+    fn refresh(&mut self) {
+        let replaced = self.node.replaced();
+        if replaced == self.replaced {
+            return;
+        }
+        self.replaced = replaced;
+        let before = std::mem::replace(&mut self.live, self.node.live());
+        let options = &self.live.options;
+        self.pace = options.pace;
+        if options.heartbeat_ms != before.options.heartbeat_ms {
+            self.stripes =
+                Stripes::new(options.heartbeat_ms / VISITS_PER_HEARTBEAT, self.now.mono_ms);
+        }
+        // They were verified by keys and rules that may be others now.
+        self.verified = VerifiedCache::new(VERIFIED_MAX);
     }
 
     /// Turns until the node stops, or has drained.

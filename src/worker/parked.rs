@@ -89,7 +89,13 @@ impl Answer {
     }
 
     /// Writes the answer. True when the whole of it is a refusal.
-    pub(super) fn write(&self, epoch: Epoch, close: bool, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write(
+        &self,
+        epoch: Epoch,
+        close: bool,
+        fields: &[(&str, &str)],
+        out: &mut Vec<u8>,
+    ) -> bool {
         let body = match self {
             Self::Single(Some(Ok(appended))) => {
                 // The usual answer, without a detour over a JSON value.
@@ -97,7 +103,7 @@ impl Answer {
                 format!("{{\"id\":\"{id}\",\"subscribers\":{}}}", appended.subscribers)
             }
             Self::Single(Some(Err(problem))) => {
-                problem.write(close, false, &[], out);
+                problem.write(close, false, fields, out);
                 return true;
             }
             Self::Single(None) => "{}".to_owned(),
@@ -108,7 +114,8 @@ impl Answer {
             }
             Self::Lines { lines, .. } => lines.json(epoch).to_string(),
         };
-        Response::new(200).body("application/json", body.as_bytes()).write(close, out);
+        let response = Response::new(200).body("application/json", body.as_bytes());
+        response.write_with(close, fields, out);
         false
     }
 }

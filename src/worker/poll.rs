@@ -64,16 +64,11 @@ impl<D: Driver> Worker<D> {
         self.leave_hub(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.end_stream();
-        conn.custom = false;
-        let close = conn.request.as_ref().is_none_or(|request| request.close_after);
         let response = match body {
             Some(body) => Response::new(200).body("application/json", body),
             None => Response::new(204),
         };
-        response
-            .field("Cache-Control", "no-store")
-            .field("Last-Event-ID", cursor)
-            .write(close, &mut self.out);
+        self.reply(id, response.field("Cache-Control", "no-store").field("Last-Event-ID", cursor));
         self.answered(id);
         self.answer(id);
         self.resume_input(id);

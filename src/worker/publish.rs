@@ -6,12 +6,14 @@ use smallvec::SmallVec;
 
 use super::Worker;
 use super::parked::{Answer, Lines, PublishJob};
+use super::reply::{foreign_problem, is_foreign};
 use super::route::{Asked, Awaited, Next};
 use crate::auth::{Identity, TokenError};
 use crate::conn::Step;
 use crate::driver::{ConnId, Driver};
 use crate::journal::{ChannelKey, Draft};
 use crate::proto::channel::Selector;
+use crate::proto::http::cors::Fields;
 use crate::proto::http::{Body, Fed, Framing, Problem, pairs};
 use crate::proto::publish::{Command, PublishError, batch};
 use crate::proto::sse::Frame;
@@ -87,7 +89,7 @@ impl<D: Driver> Worker<D> {
         let publish = Publish { kind, command, identity, lines: Lines::default() };
         let bytes_max = match kind {
             Kind::Lines => u64::MAX,
-            _ => self.node.options.body_bytes_max,
+            _ => self.live.options.body_bytes_max,
         };
         match Body::new(head.framing(), bytes_max) {
             Err(error) => {
@@ -105,6 +107,9 @@ impl<D: Driver> Worker<D> {
     /// Who publishes: by the Authorization header only. A token in query or cookie may have been
     /// sent by a page the user did not mean to publish from.
     fn publisher(&mut self, asked: &Asked<'_, '_>) -> Result<Arc<Identity>, Problem> {
+        if is_foreign(&self.live.options.cors, asked.head) {
+            return Err(foreign_problem());
+        }
         let Some(token) = asked.head.bearer().filter(|token| !token.is_empty()) else {
             let detail = "publishing needs the header Authorization: Bearer <token>";
             return Err(Problem::new(401, "token-missing", detail));
@@ -160,7 +165,7 @@ impl<D: Driver> Worker<D> {
 
     /// Works off the whole lines of an NDJSON body. Returns the input bytes used.
     pub(super) fn read_lines(&mut self, id: ConnId, fed: Fed) -> Option<usize> {
-        let line_max = usize::try_from(self.node.options.body_bytes_max).unwrap_or(usize::MAX);
+        let line_max = usize::try_from(self.live.options.body_bytes_max).unwrap_or(usize::MAX);
         let request = self.conns.get_mut(id)?.request.as_mut()?;
         let mut content = std::mem::take(&mut request.content);
         let (body, Awaited::Publish(mut publish)) = request.body.take()?;
@@ -237,14 +242,15 @@ impl<D: Driver> Worker<D> {
             })?;
             targets.push(self.key(name));
         }
+        let data = self.live.options.shapes.apply(&command, self.now.unix_ms)?;
         let event = command.event.as_deref();
         // Seven bytes for each line end: what counts is what will be kept and sent.
-        let encoded = Frame::encoded_len(event, &command.data, command.retry) as u64;
-        if encoded > self.node.options.body_bytes_max.saturating_mul(8) {
+        let encoded = Frame::encoded_len(event, &data, command.retry) as u64;
+        if encoded > self.live.options.body_bytes_max.saturating_mul(8) {
             return Err(Problem::new(413, "event-too-large", "the encoded event is too large"));
         }
         Ok(Draft {
-            frame: Frame::encode(event, &command.data, command.retry),
+            frame: Frame::encode(event, &data, command.retry),
             targets,
             key: command.key.map(Into::into),
             ttl_ms: command.ttl_ms,
@@ -268,7 +274,7 @@ impl<D: Driver> Worker<D> {
             return self.finish_job(id, job);
         }
         let deadline_ms =
-            *job.deadline_ms.get_or_insert(self.now.mono_ms + self.node.options.publish_timeout_ms);
+            *job.deadline_ms.get_or_insert(self.now.mono_ms + self.live.options.publish_timeout_ms);
         if job.ticket.is_none() {
             job.ticket = Some(self.node.journal.parked.park(self.index));
             self.node.counters[self.index].publishes_parked.add(1);
@@ -301,9 +307,10 @@ impl<D: Driver> Worker<D> {
                 }
             }
             answer => {
-                let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
-                let close = request.is_none_or(|request| request.close_after);
-                if answer.write(epoch, close, &mut self.out) {
+                let write = |close, fields: &Fields<'_>, out: &mut Vec<u8>| {
+                    answer.write(epoch, close, fields, out)
+                };
+                if self.reply_by(id, write) {
                     self.node.counters[self.index].refusals.add(1);
                 }
                 self.answered(id);

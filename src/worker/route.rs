@@ -1,7 +1,8 @@
 //! Which request goes where.
 
 use super::Worker;
-use super::publish::Publish;
+use super::publish::{Publish, token_problem};
+use super::reply::{foreign_problem, is_foreign, is_own};
 use crate::auth::place::{self, Place, Places};
 use crate::auth::{Identity, TokenError, jwt};
 use crate::driver::{ConnId, Driver};
@@ -61,6 +62,10 @@ const NOT_FOUND: &str = "nothing is served at this path";
 impl<D: Driver> Worker<D> {
     /// Sends a request to its handler.
     pub(super) fn route(&mut self, id: ConnId, head: &Head<'_>) -> Next {
+        if head.method == Method::Options {
+            self.preflight(id, head);
+            return Next::Answered;
+        }
         let (path, query) = split_target(head.target);
         let query: Query<'_> = match pairs(query).collect() {
             Ok(query) => query,
@@ -92,14 +97,12 @@ impl<D: Driver> Worker<D> {
             ("publish", _, false) => self.not_allowed(id, head, "POST"),
             _ if get => match self.page(path) {
                 Some(page) => {
-                    let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
-                    let close = request.is_none_or(|request| request.close_after);
-                    Response::new(page.status)
+                    self.skip_body(id, head);
+                    let response = Response::new(page.status)
                         .body(page.content_type, &page.body)
                         .field("Cache-Control", "no-store")
-                        .head_only(asked.is_head())
-                        .write(close, &mut self.out);
-                    self.skip_body(id, head);
+                        .head_only(asked.is_head());
+                    self.reply(id, response);
                     Next::Answered
                 }
                 None => self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head),
@@ -122,7 +125,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// A body nobody will read makes what follows it unreadable: the connection ends.
-    fn skip_body(&mut self, id: ConnId, head: &Head<'_>) {
+    pub(super) fn skip_body(&mut self, id: ConnId, head: &Head<'_>) {
         let request = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut());
         if let Some(request) = request {
             request.close_after |= head.framing() != crate::proto::http::Framing::None;
@@ -133,17 +136,24 @@ impl<D: Driver> Worker<D> {
     pub(super) fn identify(
         &mut self,
         asked: &Asked<'_, '_>,
-    ) -> Result<Option<(Arc<Identity>, Place)>, TokenError> {
+    ) -> Result<Option<(Arc<Identity>, Place)>, Problem> {
+        let cors = &self.live.options.cors;
+        let cookies_count = cors.cookies_count(asked.head.field("origin"));
         let found = place::find(
             Places {
                 query: &mut |name| asked.option(name).map(|v| Cow::Owned(v.to_owned())),
                 bearer: asked.head.bearer(),
                 cookie: &mut |name| asked.head.cookie(name).map(|v| Cow::Owned(v.to_owned())),
             },
-            &self.node.options.cookies,
+            &self.live.options.cookies,
         );
         let Some(found) = found else { return Ok(None) };
-        self.verify(&found.token).map(|identity| Some((identity, found.place)))
+        if found.place == Place::Cookie && !cookies_count && !is_own(asked.head) {
+            // Where any page may read, its cookies are left aside; else it may not read at all.
+            return if is_foreign(cors, asked.head) { Err(foreign_problem()) } else { Ok(None) };
+        }
+        let identity = self.verify(&found.token).map_err(|error| token_problem(&error))?;
+        Ok(Some((identity, found.place)))
     }
 
     /// Verifies a token, or finds it among the verified ones.
@@ -153,10 +163,10 @@ impl<D: Driver> Worker<D> {
         if let Some(known) = self.verified.get(token.as_bytes(), now_unix_s, generation) {
             return Ok(known);
         }
-        let node = &self.node;
-        let identity = match &node.publisher {
+        let live = &self.live;
+        let identity = match &live.publisher {
             Some(publisher) if publisher.matches(token.as_bytes()) => Identity::publisher(),
-            _ => jwt::verify(token, &node.keys, &node.rules, now_unix_s)?.into(),
+            _ => jwt::verify(token, &live.keys, &live.rules, now_unix_s)?.into(),
         };
         let identity = Arc::new(identity);
         self.verified.put(token.as_bytes(), Arc::clone(&identity), generation);

@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 
 use super::Worker;
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
+use super::options::Subscribers;
 use super::planted::{Planted, is_planted};
-use super::publish::token_problem;
 use super::route::{Asked, Next};
 use crate::auth::Identity;
 use crate::conn::{Operation, Step};
@@ -15,8 +15,9 @@ use crate::driver::{ConnId, Driver};
 use crate::hub::Hub;
 use crate::journal::ChannelKey;
 use crate::proto::channel::{self, Selector};
-use crate::proto::http::{Problem, Response};
-use crate::proto::sse::{ControlEvent, EventId, write_preamble, write_stream_head};
+use crate::proto::gzip;
+use crate::proto::http::{Head, Problem, Response};
+use crate::proto::sse::{ControlEvent, EventId, Heartbeat, write_preamble};
 use crate::proto::subscribe::{Control, Resume, Subscription};
 
 impl<D: Driver> Worker<D> {
@@ -30,9 +31,9 @@ impl<D: Driver> Worker<D> {
     ) -> Next {
         let head = asked.head;
         match self.admit(asked, name) {
-            Err(problem) => self.refused(id, &problem, head),
+            Err(problem) => self.refuse_stream(id, &problem, asked, name),
             Ok((subscription, _)) if subscription.resume == Resume::Ended => {
-                Response::new(204).write(false, &mut self.out);
+                self.reply(id, Response::new(204));
                 Next::Answered
             }
             Ok((subscription, identity)) => {
@@ -40,12 +41,20 @@ impl<D: Driver> Worker<D> {
                     Form::Poll
                 } else if head.lists("accept", "application/x-ndjson") {
                     Form::Ndjson
+                } else if self.compresses(&subscription) && accepts_gzip(head) {
+                    Form::Gzip
                 } else {
                     Form::Sse
                 };
                 if asked.is_head() {
-                    self.answer_head(id, form);
-                    return Next::Waiting;
+                    return self.answer_head(id, form, head);
+                }
+                if form != Form::Poll {
+                    let client = self.client(id, head);
+                    if let Err(problem) = self.enter(id, &identity, client) {
+                        return self.refuse_stream(id, &problem, asked, name);
+                    }
+                    self.reply_stream(form, head.field("origin"));
                 }
                 self.begin(id, subscription, &identity, form)
             }
@@ -65,14 +74,15 @@ impl<D: Driver> Worker<D> {
         let query = asked.query.iter().map(|(name, value)| (&**name, &**value));
         let name = name.filter(|name| !name.is_empty());
         let last_event_id = asked.head.field("last-event-id");
-        let channels_max = self.node.options.channels_per_stream_max;
+        let channels_max = self.live.options.channels_per_stream_max;
         let subscription = Subscription::read(name, query, last_event_id, channels_max)
             .map_err(|error| Problem::new(400, "bad-subscription", error.to_string()))?;
-        let found = self.identify(asked).map_err(|error| token_problem(&error))?;
+        let found = self.identify(asked)?;
         let identity = found.map_or_else(|| Arc::new(Identity::anonymous()), |found| found.0);
-        if identity.is_anonymous()
-            && (subscription.selectors.is_empty() || !self.node.options.anonymous)
-        {
+        let open = !subscription.selectors.is_empty()
+            && (self.live.options.anonymous
+                || subscription.selectors.iter().all(|s| self.who_may(s) == Subscribers::Anyone));
+        if identity.is_anonymous() && !open {
             let detail = if subscription.selectors.is_empty() {
                 "without a channel a token is needed: it names the user whose stream this is"
             } else {
@@ -81,20 +91,58 @@ impl<D: Driver> Worker<D> {
             return Err(Problem::new(401, "token-missing", detail));
         }
         for selector in &subscription.selectors {
-            identity.may_subscribe(selector, self.node.options.anonymous).map_err(|denied| {
-                Problem::new(denied.status(), "subscribe-denied", denied.to_string())
-            })?;
+            self.may_subscribe(&identity, selector)?;
         }
         Ok((subscription, identity))
     }
 
+    /// Who may subscribe to all that a selector selects.
+    fn who_may(&self, selector: &Selector) -> Subscribers {
+        let channels = &self.live.options.channels;
+        match selector {
+            Selector::Name(name) => channels.lookup(name).subscribe,
+            Selector::Pattern(pattern) => {
+                let all = channels.overlapping(pattern.literal_prefix());
+                all.map(|of| of.subscribe).max().unwrap_or_default()
+            }
+        }
+    }
+
+    fn may_subscribe(&self, identity: &Identity, selector: &Selector) -> Result<(), Problem> {
+        let refused = |status, detail| Err(Problem::new(status, "subscribe-denied", detail));
+        match self.who_may(selector) {
+            // What has an owner stays its owner's.
+            Subscribers::Anyone if !selector.is_reserved() => return Ok(()),
+            Subscribers::Token if identity.is_anonymous() => {
+                return refused(401, "subscribing to this channel needs a token");
+            }
+            Subscribers::Admin if !identity.admin => {
+                let status = if identity.is_anonymous() { 401 } else { 403 };
+                return refused(status, "subscribing to this channel needs an admin's token");
+            }
+            _ => {}
+        }
+        identity
+            .may_subscribe(selector, self.live.options.anonymous)
+            .map_err(|denied| Problem::new(denied.status(), "subscribe-denied", denied.to_string()))
+    }
+
+    /// The stream may be compressed: all of its channels allow it.
+    fn compresses(&self, subscription: &Subscription) -> bool {
+        let options = &self.live.options;
+        options.compress
+            && subscription.selectors.iter().all(|selector| {
+                options.channels.overlapping(selector.literal_prefix()).all(|of| of.compress)
+            })
+    }
+
     /// HEAD: the headers, then the end.
-    fn answer_head(&mut self, id: ConnId, form: Form) {
+    fn answer_head(&mut self, id: ConnId, form: Form, head: &Head<'_>) -> Next {
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after = true;
         }
-        write_stream_head(&mut self.out, content_type(form), b"");
-        self.answered(id);
+        self.reply_stream(form, head.field("origin"));
+        Next::Answered
     }
 
     /// Links the stream, then lets it catch up from where it asked.
@@ -112,6 +160,7 @@ impl<D: Driver> Worker<D> {
         extra.join = Some(join);
         extra.control_off = subscription.control == Control::Off;
         extra.control_on = subscription.control == Control::On;
+        let heartbeat = self.heartbeat_of(&subscription.selectors);
         let now = self.now;
         self.streams += 1;
         self.node.counters[self.index].streams_begun.add(1);
@@ -124,12 +173,12 @@ impl<D: Driver> Worker<D> {
             connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
             channels: names,
             epoch: self.node.journal.epoch(),
-            heartbeat_ms: self.node.options.heartbeat_ms,
+            heartbeat_ms: self.live.options.heartbeat_ms,
         });
         let Some(conn) = self.conns.get_mut(id) else { return Next::Waiting };
         conn.form = form;
         conn.linked = true;
-        conn.custom = form != Form::Sse || extra.events.is_some();
+        conn.heartbeat = heartbeat;
         conn.position = position;
         conn.since_ms = wrap_ms(now.mono_ms);
         conn.expires_unix_s = identity.expires_unix_s.map_or(0, short_s);
@@ -146,7 +195,7 @@ impl<D: Driver> Worker<D> {
             let bytes = first_bytes(
                 std::mem::take(&mut self.out),
                 form,
-                self.node.options.retry_ms,
+                self.live.options.retry_ms,
                 open.filter(|_| say_open),
             );
             conn.step(Step::Stream);
@@ -155,7 +204,7 @@ impl<D: Driver> Worker<D> {
         }
         let sock = conn.sock;
         // A waiting poll sends nothing that could fail.
-        let watch = self.node.options.watch_hangup || form == Form::Poll;
+        let watch = self.live.options.watch_hangup || form == Form::Poll;
         if watch && conn.armed.insert(Operation::Hangup) {
             self.driver.watch_hangup(sock, id);
         }
@@ -166,6 +215,13 @@ impl<D: Driver> Worker<D> {
         }
         self.fall_behind(id.slot);
         Next::Waiting
+    }
+
+    /// What a stream is sent in silence: its first channel says.
+    fn heartbeat_of(&self, selectors: &[Selector]) -> Heartbeat {
+        let options = &self.live.options;
+        let first = selectors.first().map_or("", |first| first.as_str());
+        options.channels.lookup(first).heartbeat.unwrap_or(options.heartbeat)
     }
 
     /// Links the stream to all it receives. Returns their names.
@@ -289,29 +345,39 @@ fn start_rule(resume: &Resume, unix_ms: u64) -> crate::journal::PatternStart {
     }
 }
 
-fn content_type(form: Form) -> &'static str {
-    match form {
-        Form::Sse => "text/event-stream",
-        Form::Ndjson => "application/x-ndjson",
-        Form::Poll => "application/json",
-    }
-}
-
-/// What a stream begins with, behind answers not yet sent: head, preamble, `sse.open`.
+/// What a stream begins with, behind answers not yet sent and its head: preamble, `sse.open`.
 fn first_bytes(
     mut bytes: Vec<u8>,
     form: Form,
     retry_ms: u32,
     open: Option<ControlEvent>,
 ) -> Box<[u8]> {
-    write_stream_head(&mut bytes, content_type(form), b"");
-    if form == Form::Sse {
-        write_preamble(&mut bytes, retry_ms);
+    if form == Form::Ndjson {
+        if let Some(open) = open {
+            open.write_json(&mut bytes);
+        }
+        return bytes.into_boxed_slice();
     }
-    match (open, form) {
-        (Some(open), Form::Sse) => open.write(&mut bytes),
-        (Some(open), _) => open.write_json(&mut bytes),
-        (None, _) => {}
+    let mut text = Vec::new();
+    write_preamble(&mut text, retry_ms);
+    if let Some(open) = open {
+        open.write(&mut text);
+    }
+    if form == Form::Gzip {
+        bytes.extend_from_slice(gzip::HEADER);
+        gzip::write_stored(&text, &mut bytes);
+    } else {
+        bytes.append(&mut text);
     }
     bytes.into_boxed_slice()
+}
+
+/// All lines of the field together (RFC 9110 5.3).
+fn accepts_gzip(head: &Head<'_>) -> bool {
+    let mut all = Vec::new();
+    for value in head.all("accept-encoding") {
+        all.extend_from_slice(value.as_bytes());
+        all.push(b',');
+    }
+    gzip::accepts_gzip(&all)
 }

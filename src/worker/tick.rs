@@ -1,13 +1,13 @@
 //! What happens by time: deadlines, heartbeats, lifetimes, draining, sweeping.
 
-use super::conns::wrap_ms;
+use super::conns::{Form, wrap_ms};
 use super::outbox::{Origin, Past};
 use super::timers::Timers;
 use super::{Phase, VISITS_PER_HEARTBEAT, Worker};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::proto::http::Problem;
-use crate::proto::sse::{ByeReason, HEARTBEAT};
+use crate::proto::sse::ByeReason;
 
 /// One part of the store is swept so often; all parts in about 6 seconds by one worker.
 const SWEEP_EVERY_MS: u64 = 100;
@@ -111,7 +111,7 @@ impl<D: Driver> Worker<D> {
             State::Streaming => {
                 let expires_unix_ms = u64::from(conn.expires_unix_s) * 1_000;
                 let left_ms = expires_unix_ms.saturating_sub(self.now.unix_ms);
-                let near = expires_unix_ms > 0 && left_ms <= self.node.options.heartbeat_ms;
+                let near = expires_unix_ms > 0 && left_ms <= self.live.options.heartbeat_ms;
                 near.then(|| self.now.mono_ms + left_ms)
             }
             State::Lingering => Some(0),
@@ -175,7 +175,7 @@ impl<D: Driver> Worker<D> {
         };
         let age_ms = u64::from(now_ms.wrapping_sub(conn.since_ms));
         self.expect_expiry(id);
-        let options = &self.node.options;
+        let options = &self.live.options;
         let Some(conn) = self.conns.get(id) else { return };
         let lifetime_ms = options.lifetime_max_ms.map(|max_ms| jitter(max_ms, id));
         if lifetime_ms.is_some_and(|max_ms| age_ms >= max_ms) {
@@ -195,8 +195,11 @@ impl<D: Driver> Worker<D> {
         }
         let before = conn.position;
         let start = self.outbox.mark();
-        let beat: &[u8] = if conn.form == super::conns::Form::Ndjson { b"\n" } else { HEARTBEAT };
-        self.outbox.bytes.extend_from_slice(beat);
+        let (form, heartbeat, unix_ms) = (conn.form, conn.heartbeat, self.now.unix_ms);
+        self.outbox.push_text(form, |bytes| match form {
+            Form::Ndjson => bytes.push(b'\n'),
+            _ => heartbeat.write(unix_ms, bytes),
+        });
         self.outbox.end_piece(None, 0, Origin::Arena);
         self.node.counters[self.index].heartbeats.add(1);
         self.plan_range(id, start, before, Past::default());
@@ -208,7 +211,7 @@ impl<D: Driver> Worker<D> {
         let now_ms = self.now.mono_ms;
         if self.drain.is_none() {
             self.driver.stop_accepting();
-            let window_ms = self.node.options.drain_ms;
+            let window_ms = self.live.options.drain_ms;
             let left = self.conns.ids();
             let steps = usize::try_from(window_ms / DRAIN_STEP_MS).unwrap_or(1).max(1);
             self.drain = Some(Drain {

@@ -11,6 +11,7 @@ impl<D: Driver> Worker<D> {
     /// One turn.
     pub fn turn(&mut self) {
         self.now = self.driver.now();
+        self.refresh();
         let mut inbox = std::mem::take(&mut self.inbox);
         self.driver.completions(&mut inbox);
         self.node.counters[self.index].completions.add(inbox.len() as u64);
@@ -23,6 +24,7 @@ impl<D: Driver> Worker<D> {
         if self.inbox.is_empty() {
             self.inbox = inbox;
         }
+        self.obey_all();
         self.retry_parked();
         self.read_journal();
         self.deliver();
@@ -37,7 +39,7 @@ impl<D: Driver> Worker<D> {
     /// The dispatcher: each completion goes to the one place that knows what it means.
     fn handle(&mut self, completion: Completion) {
         match completion {
-            Completion::Accepted { sock, .. } => self.accept(sock),
+            Completion::Accepted { sock, peer, .. } => self.accept(sock, peer.ip()),
             Completion::AcceptFailed { .. } => {
                 self.node.counters[self.index].accept_failures.add(1);
             }

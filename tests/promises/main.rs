@@ -5,8 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod caps;
+mod forms;
 mod http;
+mod namespaces;
 mod operate;
+mod origins;
 mod publish;
 mod resume;
 mod rig;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::http::{self, Client, Publisher, Response, TIMEOUT};
-use crate::support::server::Server;
+use crate::support::server::{Server, new_folder};
 use crate::support::sse::{Event, Stream};
 
 /// `AUTH_TOKEN` of the servers here.
@@ -32,6 +32,18 @@ impl Rig {
         let mut all = vec![("AUTH_TOKEN", TOKEN)];
         all.extend_from_slice(env);
         let server = Server::start(&["--workers", "2"], &all);
+        let publisher = Publisher::new(server.listen, TOKEN);
+        Self { server, publisher }
+    }
+
+    /// With this configuration file and environment.
+    pub(crate) fn start_file(text: &str, env: &[(&str, &str)]) -> Self {
+        let folder = new_folder();
+        std::fs::write(folder.join("ringcast.toml"), text).expect("written");
+        let mut all = vec![("AUTH_TOKEN", TOKEN)];
+        all.extend_from_slice(env);
+        let args = ["--workers", "2", "--config", "ringcast.toml"];
+        let server = Server::start_in(folder, &args, &all);
         let publisher = Publisher::new(server.listen, TOKEN);
         Self { server, publisher }
     }

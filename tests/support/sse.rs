@@ -113,6 +113,11 @@ impl Stream {
         Ok(Self { reader, pending: VecDeque::new(), parser: Parser::default(), status, headers })
     }
 
+    /// Comment lines seen so far, heartbeats among them.
+    pub(crate) fn comments(&self) -> u64 {
+        self.parser.comments
+    }
+
     /// The next event; `None` when none came within `limit` or the stream ended.
     pub(crate) fn next(&mut self, limit: Duration) -> Option<Event> {
         let end = Instant::now() + limit;

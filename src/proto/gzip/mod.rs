@@ -25,9 +25,6 @@ pub use accept::accepts_gzip;
 /// front of a stream's first segment.
 pub const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// The two-byte heartbeat, as a segment.
-pub const HEARTBEAT: &[u8] = &[0, 2, 0, 0xfd, 0xff, b':', b'\n'];
-
 /// Bytes in front of a stored block's data: three bits and padding, length, its complement.
 const STORED_HEAD: usize = 5;
 /// Most bytes of one stored block (RFC 1951 3.2.4: 16 bits of length).

@@ -334,7 +334,7 @@ impl<'b> Head<'b> {
     }
 
     /// All values of a field, in order; `name` in lower case.
-    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b str> + 's {
+    pub fn all<'s>(&'s self, name: &'s str) -> impl DoubleEndedIterator<Item = &'b str> + 's {
         let same = move |(known, _): &&(&str, &str)| known.eq_ignore_ascii_case(name);
         self.fields.iter().filter(same).map(|(_, value)| *value)
     }

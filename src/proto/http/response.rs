@@ -1,5 +1,7 @@
 //! Answers.
 
+use smallvec::SmallVec;
+
 /// Told a client that waits before it sends its body (RFC 9110 10.1.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -34,7 +36,7 @@ fn reason(status: u16) -> &'static str {
 pub struct Response<'a> {
     status: u16,
     content_type: &'a str,
-    fields: Vec<(&'a str, &'a str)>,
+    fields: SmallVec<[(&'a str, &'a str); 8]>,
     body: &'a [u8],
     head_only: bool,
 }
@@ -43,7 +45,7 @@ impl<'a> Response<'a> {
     /// An answer without a body.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, content_type: "", fields: Vec::new(), body: &[], head_only: false }
+        Self { status, content_type: "", fields: SmallVec::new(), body: &[], head_only: false }
     }
 
     /// Gives it a body.
@@ -72,6 +74,11 @@ impl<'a> Response<'a> {
 
     /// Writes it; `close` announces that the connection ends.
     pub fn write(&self, close: bool, out: &mut Vec<u8>) {
+        self.write_with(close, &[], out);
+    }
+
+    /// Writes it with further fields.
+    pub fn write_with(&self, close: bool, extra: &[(&str, &str)], out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
         out.push(b' ');
@@ -84,7 +91,7 @@ impl<'a> Response<'a> {
         if self.status != 204 {
             write_field(out, "Content-Length", itoa::Buffer::new().format(self.body.len()));
         }
-        for (name, value) in &self.fields {
+        for (name, value) in self.fields.iter().chain(extra) {
             write_field(out, name, value);
         }
         write_field(out, "Connection", if close { "close" } else { "keep-alive" });
@@ -163,7 +170,7 @@ impl Problem {
         body
     }
 
-    /// Writes it; `extra` are header lines of the caller, each ended by CRLF.
+    /// Writes it; `extra` are fields of the caller.
     pub fn write(&self, close: bool, head_only: bool, extra: &[(&str, &str)], out: &mut Vec<u8>) {
         let body = self.json().to_string();
         let retry_after = self.retry_after_s.map(|seconds| seconds.to_string());
@@ -180,10 +187,7 @@ impl Problem {
         if let Some(seconds) = &retry_after {
             response = response.field("Retry-After", seconds);
         }
-        for (name, value) in extra {
-            response = response.field(name, value);
-        }
-        response.write(close, out);
+        response.write_with(close, extra, out);
     }
 }
 

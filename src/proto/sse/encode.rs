@@ -25,9 +25,6 @@ pub fn write_stream_head(out: &mut Vec<u8>, content_type: &str, fields: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Keeps proxies from closing a silent stream: a comment line of two bytes.
-pub const HEARTBEAT: &[u8] = b":\n";
-
 /// Why a stream continues behind a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {
@@ -42,12 +39,18 @@ pub enum GapReason {
 /// Why a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByeReason {
+    /// Another stream took its place under a cap.
+    Evicted,
     /// The token has expired.
     Expired,
     /// The stream has lived as long as streams may.
     Lifetime,
     /// This node is being emptied.
     Drain,
+    /// An operator has ended it.
+    Deleted,
+    /// The operator has switched the service off.
+    Disabled,
     /// The reader was too slow.
     Slow,
     /// This node is too busy.
@@ -127,6 +130,9 @@ impl ControlEvent {
             Self::CaughtUp => json!({}),
             Self::Bye { reason, reconnect, .. } => json!({
                 "reason": match reason {
+                    ByeReason::Evicted => "evicted",
+                    ByeReason::Deleted => "deleted",
+                    ByeReason::Disabled => "disabled",
                     ByeReason::Expired => "expired",
                     ByeReason::Lifetime => "lifetime",
                     ByeReason::Drain => "drain",

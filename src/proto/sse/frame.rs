@@ -1,6 +1,9 @@
 //! One event, encoded once for every reader.
 
+use std::sync::OnceLock;
+
 use super::id::{Epoch, EventId};
+use crate::proto::gzip;
 
 const ID_FIELD: &[u8] = b"id: ";
 /// Room kept in front for the id line, which is written when the id is known.
@@ -17,6 +20,8 @@ pub struct Frame {
     start: u32,
     event_len: u32,
     data_at: u32,
+    /// The stamped block as a gzip segment, once somebody has asked for it.
+    segment: OnceLock<Box<[u8]>>,
 }
 
 impl Frame {
@@ -49,6 +54,7 @@ impl Frame {
             start: to_u32(ID_ROOM),
             event_len: to_u32(event.map_or(0, str::len)),
             data_at: to_u32(data_at),
+            segment: OnceLock::new(),
         }
     }
 
@@ -85,7 +91,23 @@ impl Frame {
         &self.bytes[self.start as usize..]
     }
 
-    /// Bytes of memory the block holds.
+    /// The block as a gzip segment: compressed when it is first asked for, then the same bytes for
+    /// every reader on every core. It must be stamped.
+    pub fn segment(&self, encoder: &mut gzip::Encoder) -> &[u8] {
+        self.segment.get_or_init(|| {
+            let mut segment = Vec::with_capacity(self.wire().len() + 16);
+            encoder.encode_into(self.wire(), &mut segment);
+            segment.into_boxed_slice()
+        })
+    }
+
+    /// The segment, where it was made.
+    #[must_use]
+    pub fn made_segment(&self) -> Option<&[u8]> {
+        self.segment.get().map(|segment| &**segment)
+    }
+
+    /// Bytes of memory the block holds, a segment aside (which is hardly ever longer).
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes.len()

@@ -2,11 +2,12 @@
 
 mod encode;
 mod frame;
+mod heartbeat;
 mod id;
 
 pub use encode::{
-    ByeReason, ControlEvent, GapReason, HEARTBEAT, write_event_json, write_preamble,
-    write_stream_head,
+    ByeReason, ControlEvent, GapReason, write_event_json, write_preamble, write_stream_head,
 };
 pub use frame::Frame;
+pub use heartbeat::Heartbeat;
 pub use id::{Epoch, EventId};

@@ -9,7 +9,7 @@ use crate::conn::State;
 use crate::driver::sim::{Fleet, PUBLISH_TOKEN, Script, SimDriver, World};
 use crate::journal::testing::{draft, epoch};
 use crate::journal::{Journal, JournalSettings, Namespace, Namespaces, Overflow, StoreSettings};
-use crate::worker::conns::{Conn, Form, Half};
+use crate::worker::conns::{Conn, Half};
 use crate::worker::{Node, Options, Pace, Phase, Worker};
 
 /// After so many turns a stopping publisher stops.
@@ -111,6 +111,7 @@ impl Draws {
             lifetime_max_ms,
             stall_max_ms,
             watch_hangup: rng.u8(0..4) > 0,
+            compress: rng.bool(),
             pace,
             ..Options::default()
         }
@@ -186,7 +187,7 @@ impl Fleet for SimFleet {
         if own.lagging != lagging {
             return Err(format!("{lagging} lag, {} are counted", own.lagging));
         }
-        let streams = own.conns.iter().filter(|conn| conn.form == Form::Sse);
+        let streams = own.conns.iter().filter(|conn| conn.form.is_shared());
         let held = streams.filter_map(|conn| match conn.half() {
             Some(Half::Bytes(bytes, _)) => Some(bytes.len()),
             _ => None,

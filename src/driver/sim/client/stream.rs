@@ -1,5 +1,8 @@
 //! An event stream as a client reads it: written from the WHATWG text, not from our encoder.
 
+use std::io::Write;
+
+use flate2::write::GzDecoder;
 use serde_json::Value;
 
 /// How a subscriber asks for its events.
@@ -8,6 +11,8 @@ pub(crate) enum Form {
     /// An event stream.
     #[default]
     Sse,
+    /// The same, compressed where the server does that.
+    Gzip,
     /// A JSON object on each line.
     Lines,
     /// Long-polls.
@@ -16,9 +21,10 @@ pub(crate) enum Form {
 
 impl Form {
     pub(crate) fn draw(rng: &mut fastrand::Rng) -> Self {
-        match rng.u8(0..6) {
+        match rng.u8(0..7) {
             0 => Self::Lines,
             1 => Self::Poll,
+            2 => Self::Gzip,
             _ => Self::Sse,
         }
     }
@@ -39,6 +45,8 @@ pub(crate) struct Block {
 #[derive(Debug, Default)]
 pub(crate) struct StreamReader {
     form: Form,
+    /// What inflates it, where the answer said that it is compressed.
+    gzip: Option<GzDecoder<Vec<u8>>>,
     line: Vec<u8>,
     name: String,
     data: Option<String>,
@@ -55,6 +63,11 @@ impl StreamReader {
         Self { form, buffer_id: last_id.to_owned(), last_id: last_id.to_owned(), ..Self::default() }
     }
 
+    /// The answer's head says that what follows is gzip.
+    pub(crate) fn expect_gzip(&mut self) {
+        self.gzip = Some(GzDecoder::new(Vec::new()));
+    }
+
     /// The last event id.
     pub(crate) fn last_id(&self) -> &str {
         &self.last_id
@@ -66,7 +79,15 @@ impl StreamReader {
     /// A line that is no field of ours. (The standard lets clients skip such lines; here they
     /// are the mark of a torn frame.)
     pub(crate) fn read(&mut self, bytes: &[u8], out: &mut Vec<Block>) -> Result<(), String> {
-        for byte in bytes {
+        let inflated = match &mut self.gzip {
+            Some(gzip) => {
+                let written = gzip.write_all(bytes).and_then(|()| gzip.flush());
+                written.map_err(|error| format!("not gzip: {error}"))?;
+                std::mem::take(gzip.get_mut())
+            }
+            None => bytes.to_vec(),
+        };
+        for byte in &inflated {
             match byte {
                 b'\n' => {
                     let line = std::mem::take(&mut self.line);

@@ -132,6 +132,7 @@ impl Subscriber {
         let (path, accept) = match self.form {
             Form::Poll => ("poll", ""),
             Form::Lines => ("sse", "Accept: application/x-ndjson\r\n"),
+            Form::Gzip => ("sse", "Accept-Encoding: br, gzip\r\n"),
             Form::Sse => ("sse", ""),
         };
         let request = format!(
@@ -214,6 +215,9 @@ impl Subscriber {
                     return Ok(());
                 }
                 _ => return Err(Flaw::BadAnswer { client: net.client, status, text }),
+            }
+            if text.contains("\r\ncontent-encoding: gzip\r\n") {
+                self.reader.expect_gzip();
             }
             self.head = None;
             self.begin(net);
