@@ -13,8 +13,8 @@ use crate::proto::http::cors::Cors;
 use crate::proto::prefixes::ByPrefix;
 use crate::proto::sse::Heartbeat;
 use crate::worker::{
-    Cap, CapOptions, ChannelOptions, ConnectRateOptions, Live, Options, RefuseBy, Shape, Shapes,
-    Subscribers,
+    Cap, CapOptions, ChannelOptions, ConnectRateOptions, EventRates, Live, Options, RefuseBy,
+    Shape, Shapes, Subscribers,
 };
 
 /// Connections of a node whose limit is left to the machine.
@@ -58,6 +58,8 @@ fn options(settings: &Settings, workers: usize) -> Options {
         cors: Cors::new(&settings.cors.origins).unwrap_or_default(),
         shapes: shapes(settings),
         channels: channels(settings),
+        has_rates: settings.namespaces.iter().any(|namespace| !namespace.rates.is_empty()),
+        rates: rates(settings),
         compress: settings.compression.enabled,
         heartbeat: heartbeat(settings.heartbeat.format),
         refuse: refuse_by(settings.refuse).unwrap_or_default(),
@@ -135,6 +137,12 @@ fn channels(settings: &Settings) -> ByPrefix<ChannelOptions> {
         (namespace.prefix.as_deref().unwrap_or_default(), options)
     });
     ByPrefix::new(all, ChannelOptions::default())
+}
+
+fn rates(settings: &Settings) -> ByPrefix<EventRates> {
+    let all = settings.namespaces.iter();
+    let all = all.map(|one| (one.prefix.as_deref().unwrap_or_default(), one.rates.clone()));
+    ByPrefix::new(all, EventRates::default())
 }
 
 /// Envelopes and seals. (The keys were checked with the settings; without them a publish to a

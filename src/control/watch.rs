@@ -15,6 +15,9 @@ pub(super) async fn watch(node: &Node) {
         tokio::time::sleep(EVERY).await;
         let now = total(node);
         report(&before, &now);
+        for (event, superseded) in node.take_superseded() {
+            tracing::warn!(superseded, "[SSE] Rate limit exceeded: {event}");
+        }
         before = now;
     }
 }

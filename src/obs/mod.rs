@@ -83,6 +83,14 @@ counters! {
     streams_refused: counter,
     /// Streams ended for others at a cap.
     evictions: counter,
+    /// Events put aside for a later time.
+    publishes_delayed: counter,
+    /// Events held because of their rate.
+    publishes_held: counter,
+    /// Held events that a later one took the place of.
+    publishes_superseded: counter,
+    /// Events for a later time that were lost: the node ended before.
+    late_lost: counter,
     /// Streams begun.
     streams_begun: counter,
     /// Events appended.

@@ -13,6 +13,8 @@ use super::sse::EventId;
 
 /// Longest event name, key and idempotency key, bytes.
 const NAME_MAX: usize = 255;
+/// Longest delay of an event, milliseconds: seven days.
+pub const DELAY_MS_MAX: u64 = 604_800_000;
 
 /// One publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Command {
     pub idempotency_key: Option<String>,
     /// Append only if this is the channel's last id.
     pub expected_id: Option<EventId>,
+    /// Append it so many milliseconds later, at most [`DELAY_MS_MAX`].
+    pub delay_ms: Option<u64>,
 }
 
 /// Why a publish was refused.
@@ -77,10 +81,14 @@ pub enum PublishError {
     /// `expected_id` is for one channel.
     #[error("expected_id needs exactly one channel")]
     ExpectedTargets,
+    /// Nobody knows what the last id will be then.
+    #[error("expected_id and delay_ms do not go together")]
+    ExpectedLate,
 }
 
 /// Keys of the JSON command served here.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
+    "delay_ms",
     "retry",
     "channel",
     "channels",
@@ -114,6 +122,7 @@ impl Command {
             retry: None,
             idempotency_key: None,
             expected_id: None,
+            delay_ms: None,
         }
     }
 
@@ -160,6 +169,7 @@ impl Command {
             "event" => self.event = Some(value.to_owned()),
             "key" => self.key = Some(value.to_owned()),
             "ttl_ms" => self.ttl_ms = Some(value.parse().map_err(|_| bad())?),
+            "delay_ms" => self.delay_ms = Some(value.parse().map_err(|_| bad())?),
             "retry" => self.retry = Some(value.parse().map_err(|_| bad())?),
             "store" => {
                 self.store = match value {
@@ -228,6 +238,7 @@ impl Command {
             }
             "store" => self.store = value.as_bool().ok_or_else(bad)?,
             "ttl_ms" => self.ttl_ms = Some(value.as_u64().ok_or_else(bad)?),
+            "delay_ms" => self.delay_ms = Some(value.as_u64().ok_or_else(bad)?),
             "retry" => {
                 let retry = value.as_u64().and_then(|ms| u32::try_from(ms).ok());
                 self.retry = Some(retry.ok_or_else(bad)?);
@@ -254,6 +265,12 @@ impl Command {
         }
         if self.expected_id.is_some() && self.channels.len() != 1 {
             return Err(PublishError::ExpectedTargets);
+        }
+        if self.delay_ms.is_some_and(|ms| ms > DELAY_MS_MAX) {
+            return Err(PublishError::Value("delay_ms".to_owned()));
+        }
+        if self.delay_ms.is_some() && self.expected_id.is_some() {
+            return Err(PublishError::ExpectedLate);
         }
         if let Some(event) = &self.event {
             let bad = |b: u8| matches!(b, b'\r' | b'\n' | 0);

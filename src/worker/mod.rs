@@ -7,6 +7,7 @@ mod conns;
 mod deliver;
 mod flush;
 mod input;
+mod late;
 mod node;
 mod options;
 mod orders;
@@ -30,6 +31,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use late::EventRates;
 pub use node::{Live, Node, Phase};
 pub use options::{
     Cap, CapOptions, ChannelOptions, ConnectRateOptions, Options, RefuseBy, Subscribers,
@@ -95,6 +97,7 @@ pub struct Worker<D: Driver> {
     /// Publishes of this worker that wait for room.
     parked: VecDeque<ConnId>,
     own_caps: caps::OwnCaps,
+    late: late::Late,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -141,6 +144,7 @@ impl<D: Driver> Worker<D> {
             lagging: 0,
             parked: VecDeque::new(),
             own_caps: caps::OwnCaps::default(),
+            late: late::Late::default(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

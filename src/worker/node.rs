@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::caps::Admission;
+use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
 use crate::auth::{Keys, PublisherToken, Rules};
@@ -48,6 +49,7 @@ pub struct Node {
     /// What workers are asked to do.
     pub orders: Orders,
     pub(super) admission: Admission,
+    pub(super) held: Held,
     /// Counters by core.
     pub counters: Box<[Counters]>,
     /// When it started, wall-clock milliseconds.
@@ -76,6 +78,7 @@ impl Node {
             journal,
             orders: Orders::new(workers),
             admission: Admission::default(),
+            held: Held::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
             started_unix_ms,
             revocation: AtomicU64::new(0),
@@ -101,6 +104,11 @@ impl Node {
     pub fn replace(&self, live: Live) {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         self.replaced.fetch_add(1, Ordering::Release);
+    }
+
+    /// Events that others have superseded because of their rate, by name, since the last call.
+    pub fn take_superseded(&self) -> std::collections::BTreeMap<String, u64> {
+        self.held.take_superseded()
     }
 
     /// Where it stands.

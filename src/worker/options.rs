@@ -1,5 +1,6 @@
 //! What a worker has to know of the settings.
 
+use super::late::EventRates;
 use super::pace::Pace;
 use super::shape::Shapes;
 use crate::hub::caps::OnLimit;
@@ -125,6 +126,10 @@ pub struct Options {
     pub shapes: Shapes,
     /// Options of channels by the beginning of their name.
     pub channels: ByPrefix<ChannelOptions>,
+    /// How often events may be sent.
+    pub rates: ByPrefix<EventRates>,
+    /// There are any.
+    pub has_rates: bool,
     /// Event streams leave compressed to those who accept gzip, where their channels allow it.
     pub compress: bool,
     /// What heartbeats look like where a stream's first channel does not say.
@@ -168,6 +173,8 @@ impl Default for Options {
             cors: Cors::default(),
             shapes: Shapes::default(),
             channels: ByPrefix::default(),
+            rates: ByPrefix::default(),
+            has_rates: false,
             compress: false,
             heartbeat: Heartbeat::Short,
             refuse: RefuseBy::Auto,

@@ -9,19 +9,45 @@ use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::journal::{Appended, Draft, Refused, Ticket};
 use crate::proto::http::{Problem, Response};
+use crate::proto::iso8601;
 use crate::proto::sse::{Epoch, EventId};
 
 /// Problems an NDJSON answer spells out; more are only counted.
 const LINE_PROBLEMS_MAX: usize = 100;
 
+/// An event was taken.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// It is in the order.
+    Appended(Appended),
+    /// It is above its rate: the last of those that are held leaves when it may.
+    Held,
+    /// It is appended later.
+    Scheduled {
+        /// When, wall-clock milliseconds.
+        due_unix_ms: u64,
+    },
+}
+
 /// What became of one event.
-type Outcome = Result<Appended, Problem>;
+pub(super) type Outcome = Result<Accepted, Problem>;
+
+/// An event on its way into the order.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// Still to be appended.
+    Append(Draft),
+    /// Nothing is left to do about it.
+    Decided(Outcome),
+}
 
 /// Results of an NDJSON body so far.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     seen: u64,
     published: u64,
+    held: u64,
+    scheduled: u64,
     failed: u64,
     first_seq: Option<u64>,
     last_seq: Option<u64>,
@@ -39,23 +65,23 @@ pub(super) enum Answer {
 /// Events still to be appended, and what became of the others.
 #[derive(Debug)]
 pub(super) struct PublishJob {
-    drafts: VecDeque<Result<Draft, Problem>>,
+    entries: VecDeque<Entry>,
     pub(super) answer: Answer,
     pub(super) ticket: Option<Ticket>,
     pub(super) deadline_ms: Option<u64>,
 }
 
 impl PublishJob {
-    fn new(drafts: VecDeque<Result<Draft, Problem>>, answer: Answer) -> Self {
-        Self { drafts, answer, ticket: None, deadline_ms: None }
+    fn new(entries: VecDeque<Entry>, answer: Answer) -> Self {
+        Self { entries, answer, ticket: None, deadline_ms: None }
     }
 
-    pub(super) fn single(draft: Draft) -> Self {
-        Self::new(VecDeque::from([Ok(draft)]), Answer::Single(None))
+    pub(super) fn single(entry: Entry) -> Self {
+        Self::new(VecDeque::from([entry]), Answer::Single(None))
     }
 
-    pub(super) fn batch(drafts: VecDeque<Result<Draft, Problem>>) -> Self {
-        Self::new(drafts, Answer::Batch(Vec::new()))
+    pub(super) fn batch(entries: VecDeque<Entry>) -> Self {
+        Self::new(entries, Answer::Batch(Vec::new()))
     }
 
     /// An NDJSON publish without a body.
@@ -63,18 +89,17 @@ impl PublishJob {
         Self::new(VecDeque::new(), Answer::Lines { lines, ended: true })
     }
 
-    pub(super) fn some_lines(
-        drafts: VecDeque<Result<Draft, Problem>>,
-        lines: Lines,
-        ended: bool,
-    ) -> Self {
-        Self::new(drafts, Answer::Lines { lines, ended })
+    pub(super) fn some_lines(entries: VecDeque<Entry>, lines: Lines, ended: bool) -> Self {
+        Self::new(entries, Answer::Lines { lines, ended })
     }
 
     /// Gives up on what is left.
     pub(super) fn give_up(&mut self, problem: &Problem) {
-        for _ in self.drafts.drain(..) {
-            self.answer.put(Err(problem.clone()));
+        for entry in self.entries.drain(..) {
+            self.answer.put(match entry {
+                Entry::Append(_) => Err(problem.clone()),
+                Entry::Decided(outcome) => outcome,
+            });
         }
     }
 }
@@ -96,8 +121,9 @@ impl Answer {
         fields: &[(&str, &str)],
         out: &mut Vec<u8>,
     ) -> bool {
+        let mut status = 200;
         let body = match self {
-            Self::Single(Some(Ok(appended))) => {
+            Self::Single(Some(Ok(Accepted::Appended(appended)))) => {
                 // The usual answer, without a detour over a JSON value.
                 let id = EventId { epoch, seq: appended.seq };
                 format!("{{\"id\":\"{id}\",\"subscribers\":{}}}", appended.subscribers)
@@ -105,6 +131,10 @@ impl Answer {
             Self::Single(Some(Err(problem))) => {
                 problem.write(close, false, fields, out);
                 return true;
+            }
+            Self::Single(Some(late)) => {
+                status = 202;
+                outcome_json(late, epoch).to_string()
             }
             Self::Single(None) => "{}".to_owned(),
             Self::Batch(all) => {
@@ -114,7 +144,7 @@ impl Answer {
             }
             Self::Lines { lines, .. } => lines.json(epoch).to_string(),
         };
-        let response = Response::new(200).body("application/json", body.as_bytes());
+        let response = Response::new(status).body("application/json", body.as_bytes());
         response.write_with(close, fields, out);
         false
     }
@@ -122,7 +152,9 @@ impl Answer {
 
 fn outcome_json(outcome: &Outcome, epoch: Epoch) -> Value {
     match outcome {
-        Ok(appended) => json!({
+        Ok(Accepted::Held) => json!({ "held": true }),
+        Ok(Accepted::Scheduled { due_unix_ms }) => json!({ "scheduled": iso8601(*due_unix_ms) }),
+        Ok(Accepted::Appended(appended)) => json!({
             "id": EventId { epoch, seq: appended.seq }.to_string(),
             "subscribers": appended.subscribers,
         }),
@@ -139,7 +171,9 @@ impl Lines {
     fn put(&mut self, outcome: Outcome) {
         self.seen += 1;
         match outcome {
-            Ok(appended) => {
+            Ok(Accepted::Held) => self.held += 1,
+            Ok(Accepted::Scheduled { .. }) => self.scheduled += 1,
+            Ok(Accepted::Appended(appended)) => {
                 self.published += 1;
                 self.first_seq = self.first_seq.or(Some(appended.seq));
                 self.last_seq = Some(appended.seq);
@@ -162,6 +196,8 @@ impl Lines {
         });
         json!({
             "published": self.published,
+            "held": self.held,
+            "scheduled": self.scheduled,
             "failed": self.failed,
             "first_id": id(self.first_seq),
             "last_id": id(self.last_seq),
@@ -181,15 +217,15 @@ impl<D: Driver> Worker<D> {
             None => journal.parked.is_empty(),
             Some(ticket) => journal.parked.is_first(ticket),
         };
-        while let Some(next) = job.drafts.pop_front() {
+        while let Some(next) = job.entries.pop_front() {
             let outcome = match next {
-                Ok(draft) if !may => {
-                    job.drafts.push_front(Ok(draft));
+                Entry::Append(draft) if !may => {
+                    job.entries.push_front(Entry::Append(draft));
                     return false;
                 }
-                Ok(draft) => journal.append(draft, mono_ms, unix_ms),
-                Err(problem) => {
-                    job.answer.put(Err(problem));
+                Entry::Append(draft) => journal.append(draft, mono_ms, unix_ms),
+                Entry::Decided(outcome) => {
+                    job.answer.put(outcome);
                     continue;
                 }
             };
@@ -197,10 +233,10 @@ impl<D: Driver> Worker<D> {
                 Ok(appended) => {
                     self.appended |= !appended.duplicate;
                     counters.publishes.add(u64::from(!appended.duplicate));
-                    Ok(appended)
+                    Ok(Accepted::Appended(appended))
                 }
                 Err(Refused::Full(draft)) => {
-                    job.drafts.push_front(Ok(*draft));
+                    job.entries.push_front(Entry::Append(*draft));
                     return false;
                 }
                 Err(Refused::Conflict(last)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Worker;
-use super::parked::{Answer, Lines, PublishJob};
+use super::parked::{Accepted, Answer, Entry, Lines, PublishJob};
 use super::reply::{foreign_problem, is_foreign};
 use super::route::{Asked, Awaited, Next};
 use crate::auth::{Identity, TokenError};
@@ -127,13 +127,13 @@ impl<D: Driver> Worker<D> {
             return self.run_job(id, PublishJob::lines(lines));
         }
         let draft = read_one(kind, command, content).and_then(|command| command.check());
-        let draft = draft.map_err(|e| publish_problem(&e)).and_then(|c| self.draft(c, &identity));
-        match draft {
-            Ok(draft) => self.run_job(id, PublishJob::single(draft)),
-            Err(problem) => {
+        let entry = draft.map_err(|e| publish_problem(&e)).map(|c| self.entry(c, &identity));
+        match entry {
+            Ok(Entry::Decided(Err(problem))) | Err(problem) => {
                 self.refuse(id, &problem, false);
                 self.answered(id);
             }
+            Ok(entry) => self.run_job(id, PublishJob::single(entry)),
         }
     }
 
@@ -157,7 +157,10 @@ impl<D: Driver> Worker<D> {
         });
         let drafts: Vec<Result<Command, PublishError>> = drafts.collect();
         let drafts = drafts.into_iter().map(|command| {
-            command.map_err(|error| publish_problem(&error)).and_then(|c| self.draft(c, identity))
+            command.map_or_else(
+                |error| Entry::Decided(Err(publish_problem(&error))),
+                |command| self.entry(command, identity),
+            )
         });
         let drafts = drafts.collect();
         self.run_job(id, PublishJob::batch(drafts));
@@ -190,7 +193,7 @@ impl<D: Driver> Worker<D> {
                 return self.refuse_lines(id, &problem);
             }
             // The lines before it count all the same; behind it nothing can be told apart.
-            drafts.push_back(Err(problem));
+            drafts.push_back(Entry::Decided(Err(problem)));
             content.clear();
         }
         let ended = fed.done || too_long;
@@ -218,9 +221,12 @@ impl<D: Driver> Worker<D> {
         None
     }
 
-    fn read_line(&mut self, publish: &Publish, line: &[u8]) -> Result<Draft, Problem> {
+    fn read_line(&mut self, publish: &Publish, line: &[u8]) -> Entry {
         let command = publish.command.clone().json(line).and_then(Command::check);
-        command.map_err(|e| publish_problem(&e)).and_then(|c| self.draft(c, &publish.identity))
+        command.map_or_else(
+            |error| Entry::Decided(Err(publish_problem(&error))),
+            |command| self.entry(command, &publish.identity),
+        )
     }
 
     /// Gives the lines' results back to the body that goes on.
@@ -229,6 +235,23 @@ impl<D: Driver> Worker<D> {
         if let Some((_, Awaited::Publish(publish))) = request.and_then(|r| r.body.as_mut()) {
             publish.lines = lines;
         }
+    }
+
+    /// Encodes an event, and puts it aside where its time has not come.
+    fn entry(&mut self, command: Command, identity: &Identity) -> Entry {
+        let delay_ms = command.delay_ms.filter(|ms| *ms > 0);
+        let draft = match self.draft(command, identity) {
+            Ok(draft) => draft,
+            Err(problem) => return Entry::Decided(Err(problem)),
+        };
+        if let Some(delay_ms) = delay_ms {
+            return Entry::Decided(self.delay(draft, delay_ms));
+        }
+        if !self.live.options.has_rates {
+            return Entry::Append(draft);
+        }
+        let left = self.hold_back(draft);
+        left.map_or(Entry::Decided(Ok(Accepted::Held)), Entry::Append)
     }
 
     /// Checks that the identity may publish there, and encodes the event.

@@ -42,7 +42,7 @@ impl<D: Driver> Worker<D> {
         let stripes = if self.streams > 0 { self.stripes.due_at_ms() } else { u64::MAX };
         let drain = self.drain.as_ref().map_or(u64::MAX, |drain| drain.next_step_ms);
         // Phases and sweeps are looked at ten times a second.
-        timer.min(stripes).min(drain).min(self.sweep_at_ms)
+        timer.min(stripes).min(drain).min(self.sweep_at_ms).min(self.late_at_ms())
     }
 
     /// Does what is due.
@@ -211,13 +211,15 @@ impl<D: Driver> Worker<D> {
         let now_ms = self.now.mono_ms;
         if self.drain.is_none() {
             self.driver.stop_accepting();
+            self.let_go();
             let window_ms = self.live.options.drain_ms;
             let left = self.conns.ids();
             let steps = usize::try_from(window_ms / DRAIN_STEP_MS).unwrap_or(1).max(1);
             self.drain = Some(Drain {
                 per_step: left.len().div_ceil(steps).max(1),
                 left,
-                next_step_ms: now_ms,
+                // What was let go is delivered first.
+                next_step_ms: now_ms + DRAIN_STEP_MS,
                 deadline_ms: now_ms + window_ms + DRAIN_GRACE_MS,
             });
         }

@@ -26,6 +26,7 @@ impl<D: Driver> Worker<D> {
         }
         self.obey_all();
         self.retry_parked();
+        self.append_late();
         self.read_journal();
         self.deliver();
         self.catch_up_all();

@@ -8,6 +8,7 @@ mod support;
 mod caps;
 mod forms;
 mod http;
+mod late;
 mod namespaces;
 mod operate;
 mod origins;
