@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_uring::net::TcpStream;
 
 use super::Stop;
+use super::act::act;
 use super::reload::{self, Reload};
 use super::watch::watch;
 use crate::admin;
@@ -127,10 +128,19 @@ fn respond(node: &Node, head: &Head<'_>, loopback: bool) -> Vec<u8> {
     if let Err(refusal) = admit(node, head, loopback) {
         return problem(&refusal);
     }
+    let (path, _) = split_target(head.target);
+    match act(node, head.method, path) {
+        Some(Ok(done)) => {
+            let (mut out, body) = (Vec::new(), done.to_string());
+            Response::new(200).body("application/json", body.as_bytes()).write(true, &mut out);
+            return out;
+        }
+        Some(Err(refusal)) => return problem(&refusal),
+        None => {}
+    }
     if !matches!(head.method, Method::Get | Method::Head) {
         return problem(&Problem::new(405, "method", "only GET is served here").allow("GET, HEAD"));
     }
-    let (path, _) = split_target(head.target);
     let Some(page) = admin::page(path, &node.snapshot(sys::unix_ms())) else {
         return problem(&Problem::new(404, "not-found", "nothing is served at this path"));
     };

@@ -1,5 +1,6 @@
 //! The cold half: start, the operators' address, signals, stop.
 
+mod act;
 mod admin;
 mod listen;
 mod log;

@@ -216,7 +216,7 @@ impl<D: Driver> Worker<D> {
                 let Some(conn) = self.conns.get_mut(id) else { return };
                 conn.step(Step::BodyExpected);
                 if let Some(request) = conn.request.as_mut() {
-                    request.body = Some((body, *awaited));
+                    request.body = Some((body, awaited));
                     request.content.clear();
                     request.deadline_ms = deadline_ms;
                 }
@@ -262,8 +262,10 @@ impl<D: Driver> Worker<D> {
         let (_, awaited) = request.body.take()?;
         let content = std::mem::take(&mut request.content);
         request.deadline_ms = u64::MAX;
-        let Awaited::Publish(publish) = awaited;
-        self.publish_body(id, publish, &content);
+        match awaited {
+            Awaited::Publish(publish) => self.publish_body(id, *publish, &content),
+            Awaited::Subscribe(wish) => self.subscribe_body(id, *wish, &content),
+        }
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.content = content;
             request.content.clear();

@@ -1,5 +1,7 @@
 //! One core at work.
 
+mod admit;
+mod aliases;
 mod caps;
 mod catch_up;
 mod close;
@@ -8,6 +10,7 @@ mod deliver;
 mod flush;
 mod input;
 mod late;
+mod leaving;
 mod node;
 mod options;
 mod orders;
@@ -31,6 +34,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use aliases::{Access, Alias, Serves};
 pub use late::EventRates;
 pub use node::{Live, Node, Phase};
 pub use options::{
@@ -98,6 +102,7 @@ pub struct Worker<D: Driver> {
     parked: VecDeque<ConnId>,
     own_caps: caps::OwnCaps,
     late: late::Late,
+    leaving: VecDeque<leaving::Leaving>,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -145,6 +150,7 @@ impl<D: Driver> Worker<D> {
             parked: VecDeque::new(),
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),
+            leaving: VecDeque::new(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

@@ -1,6 +1,6 @@
 //! What all workers of a node share.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::caps::Admission;
@@ -48,6 +48,8 @@ pub struct Node {
     pub journal: Arc<Journal>,
     /// What workers are asked to do.
     pub orders: Orders,
+    /// The operator has switched the service off.
+    disabled: AtomicBool,
     pub(super) admission: Admission,
     pub(super) held: Held,
     /// Counters by core.
@@ -77,6 +79,7 @@ impl Node {
             replaced: AtomicU64::new(0),
             journal,
             orders: Orders::new(workers),
+            disabled: AtomicBool::new(false),
             admission: Admission::default(),
             held: Held::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
@@ -109,6 +112,18 @@ impl Node {
     /// Events that others have superseded because of their rate, by name, since the last call.
     pub fn take_superseded(&self) -> std::collections::BTreeMap<String, u64> {
         self.held.take_superseded()
+    }
+
+    /// Streams are refused, and those that are there ended, until it is switched on again.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Acquire)
+    }
+
+    /// Switches the service off or on. Workers see it within a tenth of a second. True if it was
+    /// the other way before.
+    pub fn set_disabled(&self, disabled: bool) -> bool {
+        self.disabled.swap(disabled, Ordering::AcqRel) != disabled
     }
 
     /// Where it stands.

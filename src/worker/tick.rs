@@ -42,7 +42,8 @@ impl<D: Driver> Worker<D> {
         let stripes = if self.streams > 0 { self.stripes.due_at_ms() } else { u64::MAX };
         let drain = self.drain.as_ref().map_or(u64::MAX, |drain| drain.next_step_ms);
         // Phases and sweeps are looked at ten times a second.
-        timer.min(stripes).min(drain).min(self.sweep_at_ms).min(self.late_at_ms())
+        let leaving = if self.leaving.is_empty() { u64::MAX } else { self.now.mono_ms };
+        timer.min(stripes).min(drain).min(self.sweep_at_ms).min(self.late_at_ms()).min(leaving)
     }
 
     /// Does what is due.
@@ -53,7 +54,9 @@ impl<D: Driver> Worker<D> {
             self.sweep_at_ms = self.now.mono_ms + SWEEP_EVERY_MS;
             self.node.journal.sweep(self.sweep_part, self.now.mono_ms, self.now.unix_ms);
             self.sweep_part += self.node.counters.len();
+            self.empty_if_disabled();
         }
+        self.leave_on();
         if self.node.phase() == Phase::Draining {
             self.drain_on();
         }

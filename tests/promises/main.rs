@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aliases;
 mod caps;
 mod forms;
 mod http;
