@@ -265,6 +265,7 @@ impl<D: Driver> Worker<D> {
         match awaited {
             Awaited::Publish(publish) => self.publish_body(id, *publish, &content),
             Awaited::Subscribe(wish) => self.subscribe_body(id, *wish, &content),
+            Awaited::Change(request) => self.change_body(id, *request, &content),
         }
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.content = content;
@@ -341,6 +342,9 @@ impl<D: Driver> Worker<D> {
             if !self.parked.contains(&id) {
                 self.parked.push_back(id);
             }
+        } else if request.asks.is_some() {
+            conn.step(Step::Park);
+            self.take_answer(id);
         } else if request.body.is_some() {
             conn.step(Step::BodyExpected);
         } else if conn.linked {
@@ -364,11 +368,12 @@ impl Request {
             close_after: false,
             origin: None,
             job: None,
+            asks: None,
         }
     }
 
     /// The connection ends once what was asked is answered; nothing more of it is read.
     fn is_last(&self) -> bool {
-        self.close_after && self.body.is_none() && self.job.is_none()
+        self.close_after && self.body.is_none() && self.job.is_none() && self.asks.is_none()
     }
 }

@@ -4,6 +4,7 @@ mod admit;
 mod aliases;
 mod caps;
 mod catch_up;
+mod changes;
 mod close;
 mod conns;
 mod deliver;
@@ -22,6 +23,7 @@ mod planted;
 mod poll;
 mod publish;
 mod reply;
+mod revoke;
 mod route;
 mod shape;
 #[cfg(test)]
@@ -31,7 +33,7 @@ mod tick;
 mod timers;
 mod turn;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 pub use aliases::{Access, Alias, Serves};
@@ -103,6 +105,8 @@ pub struct Worker<D: Driver> {
     own_caps: caps::OwnCaps,
     late: late::Late,
     leaving: VecDeque<leaving::Leaving>,
+    /// Hashes of the ids of tokens, by the slot of their stream.
+    token_ids: HashMap<u32, u64>,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -151,6 +155,7 @@ impl<D: Driver> Worker<D> {
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),
             leaving: VecDeque::new(),
+            token_ids: HashMap::new(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

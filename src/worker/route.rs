@@ -2,6 +2,7 @@
 
 use super::Worker;
 use super::admit::{Entrance, Wish};
+use super::changes::Request;
 use super::publish::{Publish, token_problem};
 use super::reply::{foreign_problem, is_foreign, is_own};
 use crate::auth::place::{self, Place, Places};
@@ -19,6 +20,8 @@ pub(super) enum Awaited {
     Publish(Box<Publish>),
     /// A stream of the channels that the body lists.
     Subscribe(Box<Wish>),
+    /// A change of a running stream.
+    Change(Box<Request>),
 }
 
 impl Awaited {
@@ -85,7 +88,8 @@ impl<D: Driver> Worker<D> {
                 return self.refused(id, &problem, head);
             }
         };
-        let deeper = parts.next().is_some();
+        let third = parts.next();
+        let deeper = third.is_some();
         let asked = Asked { head, query: &query };
         let get = matches!(head.method, Method::Get | Method::Head);
         match (first, second.as_deref(), deeper) {
@@ -98,6 +102,9 @@ impl<D: Driver> Worker<D> {
             }
             ("publish", name, false) if head.method == Method::Post => {
                 self.publish(id, &asked, name)
+            }
+            ("connections", Some(name), true) if parts.next().is_none() => {
+                self.request_change(id, &asked, name, third.unwrap_or_default())
             }
             ("sse" | "poll", _, false) => self.not_allowed(id, head, "GET, HEAD"),
             ("publish", _, false) => self.not_allowed(id, head, "POST"),
@@ -191,8 +198,11 @@ impl<D: Driver> Worker<D> {
         let live = &self.live;
         let identity = match &live.publisher {
             Some(publisher) if publisher.matches(token.as_bytes()) => Identity::publisher(),
-            _ => jwt::verify(token, &live.keys, &live.rules, now_unix_s)?.into(),
+            _ => Identity::from(jwt::verify(token, &live.keys, &live.rules, now_unix_s)?),
         };
+        if self.node.is_revoked(&identity, now_unix_s) {
+            return Err(TokenError::Revoked);
+        }
         let identity = Arc::new(identity);
         self.verified.put(token.as_bytes(), Arc::clone(&identity), generation);
         Ok(identity)

@@ -7,10 +7,10 @@ use super::admit::{Entrance, Wish, bad_subscription};
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
 use super::planted::{Planted, is_planted};
 use super::route::{Asked, Awaited, Next};
-use crate::auth::Identity;
+use crate::auth::{ConnectionRef, Identity};
 use crate::conn::{Operation, Step};
 use crate::driver::{ConnId, Driver};
-use crate::hub::Hub;
+use crate::hub::{Hub, TopicId, TopicName};
 use crate::journal::ChannelKey;
 use crate::proto::channel::{self, Selector};
 use crate::proto::gzip;
@@ -131,6 +131,7 @@ impl<D: Driver> Worker<D> {
     fn begin(&mut self, id: ConnId, wish: Wish, form: Form) -> Next {
         let Wish { subscription, identity, expires_unix_s, .. } = wish;
         let names = self.link(id, &subscription, &identity);
+        self.remember_token(id.slot, &identity);
         let (position, join) = self.place(id, &subscription);
         let mut extra = Extra::default();
         extra.events = subscription.events.map(|names| names.into_iter().map(Into::into).collect());
@@ -148,7 +149,7 @@ impl<D: Driver> Worker<D> {
         }
         let poll_until_ms = extra.poll_until_ms;
         let open = Some(ControlEvent::Open {
-            connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
+            connection: self.name_of(id),
             channels: names,
             epoch: self.node.journal.epoch(),
             heartbeat_ms: self.live.options.heartbeat_ms,
@@ -222,21 +223,35 @@ impl<D: Driver> Worker<D> {
                 continue;
             }
             names.push(selector.as_str().to_owned());
-            match selector {
-                // Every stream receives it without a link.
-                Selector::Name(name) if name == channel::BROADCAST => {}
-                Selector::Name(name) => {
-                    let key = self.node.journal.key(&name);
-                    // At the bound of channels it is linked all the same: it has no history then.
-                    let _ = self.node.journal.attach(&key, self.now.mono_ms);
-                    self.hub.link_channel(id.slot, &key);
-                }
-                Selector::Pattern(pattern) => {
-                    self.hub.link_pattern(id.slot, &pattern);
-                }
-            }
+            self.link_one(id.slot, &selector);
         }
         names
+    }
+
+    /// Links a stream to one channel or pattern.
+    pub(super) fn link_one(&mut self, slot: u32, selector: &Selector) {
+        match selector {
+            // Every stream receives it without a link.
+            Selector::Name(name) if name == channel::BROADCAST => {}
+            Selector::Name(name) => {
+                let key = self.node.journal.key(name);
+                // At the bound of channels it is linked all the same: it has no history then.
+                let _ = self.node.journal.attach(&key, self.now.mono_ms);
+                self.hub.link_channel(slot, &key);
+            }
+            Selector::Pattern(pattern) => {
+                self.hub.link_pattern(slot, pattern);
+            }
+        }
+    }
+
+    /// What `sse.open` calls this connection.
+    fn name_of(&self, id: ConnId) -> String {
+        self.node.names.name(ConnectionRef {
+            worker: u16::try_from(self.index).unwrap_or(u16::MAX),
+            slot: id.slot,
+            generation: id.generation,
+        })
     }
 
     /// Where the stream begins, and what it has to be told about it.
@@ -281,6 +296,12 @@ impl<D: Driver> Worker<D> {
 
     /// Where each topic's replay starts.
     fn starts(&self, id: ConnId, resume: &Resume, last_seq: u64) -> Box<[u64]> {
+        let topics = self.hub.topics_of(id.slot).chain([Hub::BROADCAST]);
+        topics.map(|topic| self.start_by_rule(topic, resume, last_seq)).collect()
+    }
+
+    /// Where a topic's replay starts by `last` or `since`.
+    pub(super) fn start_by_rule(&self, topic: TopicId, resume: &Resume, last_seq: u64) -> u64 {
         let (journal, unix_ms) = (&self.node.journal, self.now.unix_ms);
         let of = |key: &ChannelKey| match resume {
             Resume::Last(count) => journal.start_of_last(key, *count, last_seq, unix_ms),
@@ -290,15 +311,13 @@ impl<D: Driver> Worker<D> {
             }
             _ => last_seq,
         };
-        let topics = self.hub.topics_of(id.slot).chain([Hub::BROADCAST]);
-        let start = |topic| match self.hub.topic(topic).map(|topic| &topic.name) {
-            Some(crate::hub::TopicName::Channel(name)) => of(&journal.key_of(name)),
-            Some(crate::hub::TopicName::Pattern(pattern)) => {
+        match self.hub.topic(topic).map(|topic| &topic.name) {
+            Some(TopicName::Channel(name)) => of(&journal.key_of(name)),
+            Some(TopicName::Pattern(pattern)) => {
                 journal.start_of_pattern(pattern, &start_rule(resume, unix_ms), last_seq)
             }
             None => last_seq,
-        };
-        topics.map(start).collect()
+        }
     }
 
     /// The cursor of a stream as an id.
@@ -308,7 +327,7 @@ impl<D: Driver> Worker<D> {
 }
 
 /// As a connection keeps it. Beyond 2106 its own lifetime ends first.
-fn short_s(unix_s: u64) -> u32 {
+pub(super) fn short_s(unix_s: u64) -> u32 {
     u32::try_from(unix_s.max(1)).unwrap_or(u32::MAX)
 }
 

@@ -7,6 +7,7 @@ mod support;
 
 mod aliases;
 mod caps;
+mod changes;
 mod forms;
 mod http;
 mod late;
