@@ -67,6 +67,9 @@ pub enum TokenError {
     /// A claim has the wrong type or a value that cannot be used.
     #[error("the token's claim `{0}` is not valid")]
     Claim(Claim),
+    /// An operator has revoked it, its user's tokens, or all of its age.
+    #[error("the token was revoked")]
+    Revoked,
     /// `exp` has passed.
     #[error("the token expired {ago_s} s ago")]
     Expired {

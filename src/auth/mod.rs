@@ -10,6 +10,7 @@
 pub mod access;
 pub mod cache;
 pub mod claims;
+pub mod connection;
 pub mod error;
 pub mod grant;
 pub mod identity;
@@ -19,13 +20,16 @@ pub mod jwt;
 pub mod keys;
 pub mod place;
 pub mod publisher;
+pub mod revocation;
 pub mod sign;
 pub mod ttl;
 
 pub use access::Grants;
 pub use cache::VerifiedCache;
 pub use claims::{ClaimPath, Claims, Rules};
+pub use connection::{ConnectionNames, ConnectionRef};
 pub use error::TokenError;
 pub use identity::{Denied, Identity};
 pub use keys::{Algorithm, Keys};
 pub use publisher::PublisherToken;
+pub use revocation::{Revocations, Revoked};

@@ -40,7 +40,7 @@ pub(super) struct SubscribeArgs {
 }
 
 /// Percent-encodes all but unreserved characters (RFC 3986 2.3), and `keep`.
-fn encode(text: &str, keep: &[u8]) -> String {
+pub(super) fn encode(text: &str, keep: &[u8]) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b) || keep.contains(&b);
     text.bytes()
         .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })

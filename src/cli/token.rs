@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use super::SourceArgs;
+use crate::auth::grant::{self, GRANTED_PARAMETER, SIGNATURE_PARAMETER};
 use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, ttl};
 use crate::control::exit;
 use crate::driver::sys;
+use crate::proto::channel::Selector;
 
 /// Flags of `token`.
 #[derive(Debug, clap::Args)]
@@ -14,8 +16,12 @@ pub(super) struct TokenArgs {
     #[command(flatten)]
     sources: SourceArgs,
     /// The user's id.
-    #[arg(long)]
-    sub: String,
+    #[arg(long, required_unless_present = "grant")]
+    sub: Option<String>,
+    /// Instead of a token: the query that grants just this channel or pattern to whoever has it
+    /// (`grant=...&s=...`).
+    #[arg(long, value_name = "CHANNEL", conflicts_with_all = ["sub", "tenant", "channels", "publish", "admin"])]
+    grant: Option<String>,
     /// The tenant's id.
     #[arg(long)]
     tenant: Option<String>,
@@ -51,7 +57,7 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         Err(error) => return fail(format!("--ttl: {error}")),
     };
     let request = TokenRequest {
-        sub: Some(args.sub.clone()),
+        sub: args.sub.clone(),
         tenant: args.tenant.clone(),
         channels: args.channels.clone(),
         publish: args.publish.clone(),
@@ -62,8 +68,18 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         Ok(keys) => keys,
         Err(error) => return fail(format!("JWT_SECRET: {error}")),
     };
+    let now_unix_s = sys::unix_ms() / 1_000;
+    if let Some(granted) = &args.grant {
+        return match grant_query(granted, now_unix_s.saturating_add(ttl_s), &keys) {
+            Ok(query) => {
+                println!("{query}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(format!("--grant: {error}")),
+        };
+    }
     let signed = request
-        .claims(&settings.auth.rules(), sys::unix_ms() / 1_000)
+        .claims(&settings.auth.rules(), now_unix_s)
         .and_then(|claims| sign(&claims, &keys, Algorithm::Hs256));
     match signed {
         Ok(token) => {
@@ -72,4 +88,12 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         }
         Err(error) => fail(error.to_string()),
     }
+}
+
+/// The query that grants a channel or pattern.
+fn grant_query(granted: &str, expires_unix_s: u64, keys: &Keys) -> Result<String, String> {
+    let selector = Selector::parse(granted).map_err(|error| error.to_string())?;
+    let signature = grant::mint(&selector, expires_unix_s, keys).map_err(|e| e.to_string())?;
+    let granted = super::client::encode(granted, b":.*");
+    Ok(format!("{GRANTED_PARAMETER}={granted}&{SIGNATURE_PARAMETER}={signature}"))
 }

@@ -179,24 +179,22 @@ section! {
     /// A path of a system that ringcast stands in for.
     AliasSettings at "" => ALIAS {
         /// The path; `{name}` takes one part of it.
-        path: Option<String> = "", Kind::Or("", &Kind::Text(Form::Any)), Later;
+        path: Option<String> = "", Kind::Or("", &Kind::Text(Form::Any)), Reload;
         /// What it serves.
-        serves: Serves = "stream", Kind::Choice(Serves::NAMES), Later;
+        serves: Serves = "stream", Kind::Choice(Serves::NAMES), Reload;
         /// The path is served at all.
-        enabled: bool = "true", Kind::Switch, Later;
-        /// Channels of the stream, with parts of the path.
-        channels: Vec<String> = "", Kind::List(Form::Template), Later;
+        enabled: bool = "true", Kind::Switch, Reload;
+        /// Channels of the stream, or the target of the publish, with parts of the path.
+        channels: Vec<String> = "", Kind::List(Form::Template), Reload;
         /// The query may name channels.
-        query_channels: bool = "false", Kind::Switch, Later;
+        query_channels: bool = "false", Kind::Switch, Reload;
         /// Parameter of the query that asks for the last events; empty for `last` alone.
-        last: Option<String> = "", Kind::Or("", &Kind::Text(Form::Name)), Later;
+        last: Option<String> = "", Kind::Or("", &Kind::Text(Form::Name)), Reload;
         /// Who may use it. `token`: also where anonymous subscribers are welcome.
-        access: Access = "default", Kind::Choice(Access::NAMES), Later;
+        access: Access = "default", Kind::Choice(Access::NAMES), Reload;
         /// Form of heartbeats; `auto` is `heartbeat.format`.
         heartbeat_format: Option<HeartbeatFormat> = "auto",
-            Kind::Or("auto", &Kind::Choice(HeartbeatFormat::NAMES)), Later;
-        /// While the service is switched off the answer is a plain 503 that ends all attempts.
-        disabled_is_final: bool = "false", Kind::Switch, Later;
+            Kind::Or("auto", &Kind::Choice(HeartbeatFormat::NAMES)), Reload;
     }
 }
 
@@ -208,7 +206,11 @@ const SHIPPED_ALIASES: &str = r#"
 "/notifications/health/sse" = { serves = "health" }
 "/stream/rounds/{type}/{id}/{version}/live" = { channels = ["{type}:{id}", "{type}:{id}:{version}"], access = "token", last = "k" }
 "/stream/status" = { serves = "health" }
-"/api/sse" = { access = "token", heartbeat_format = "comment", disabled_is_final = true }
+"/api/sse" = { access = "token", heartbeat_format = "comment" }
+"/publish/user/{id}" = { serves = "publish", channels = ["user:{id}"] }
+"/publish/tenant/{id}" = { serves = "publish", channels = ["tenant:{id}"] }
+"/publish/resource/{type}/{id}" = { serves = "publish", channels = ["{type}:{id}"] }
+"/publish/resource/{type}/{id}/{version}" = { serves = "publish", channels = ["{type}:{id}:{version}"] }
 "#;
 
 impl Build for Vec<NamespaceSettings> {

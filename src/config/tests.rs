@@ -250,7 +250,7 @@ fn every_option_of_a_channel_comes_from_the_longest_prefix_that_sets_it() {
     assert_eq!(of("a:c"), (7, 600_000, Disconnect));
     assert_eq!(of("b"), (1_000, 3_600_000, Disconnect));
     assert_eq!(settings.namespaces.iter().filter(|n| n.rates.contains_key("typing")).count(), 1);
-    assert_eq!(settings.aliases.len(), 8);
+    assert_eq!(settings.aliases.len(), 12);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn the_sample_is_a_file_of_defaults() {
         Err(findings) => panic!("{:#?}", lines(&findings)),
     };
     let mut settings = all.settings;
-    assert_eq!((settings.namespaces.len(), settings.aliases.len()), (2, 9));
+    assert_eq!((settings.namespaces.len(), settings.aliases.len()), (2, 13));
     settings.namespaces.pop();
     settings.aliases.retain(|alias| alias.path.as_deref() != Some("/live/{room}"));
     assert_eq!(settings, none.settings);

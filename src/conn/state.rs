@@ -80,7 +80,7 @@ impl State {
             (Self::Parked, Step::Resume) => Self::Body,
             (Self::Head | Self::Body | Self::Parked | Self::Polling, Step::Clog) => Self::Answering,
             (Self::Answering, Step::Unclog) => Self::Head,
-            (Self::Head, Step::Poll) => Self::Polling,
+            (Self::Head | Self::Body, Step::Poll) => Self::Polling,
             (Self::Head | Self::Body, Step::Stream) => Self::Streaming,
             (
                 Self::Head

@@ -1,6 +1,6 @@
 //! The operators' address, served by the cold half.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,23 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_uring::net::TcpStream;
 
-use super::Stop;
+use super::Desk;
+use super::act::act;
 use super::reload::{self, Reload};
 use super::watch::watch;
 use crate::admin;
-use crate::auth::{Identity, jwt};
+use crate::auth::{Identity, TokenError, jwt};
 use crate::driver::sys;
 use crate::proto::http::{
-    Head, HeadLimits, Method, Parsed, Problem, Response, Scan, parse_head, split_target,
+    Body, BodyError, Head, HeadLimits, Method, Parsed, Problem, Response, Scan, parse_head,
+    split_target,
 };
 use crate::worker::{Node, Phase};
 
 /// A request must be complete by then.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
+const BODY_BYTES_MAX: u64 = 64 << 10;
 
 /// What the server is told by: SIGTERM and SIGINT end it, SIGHUP has it read its settings again.
 pub(super) struct Signals {
@@ -42,17 +45,17 @@ impl Signals {
 
 /// Serves until a signal ends it; then the workers drain.
 pub(super) async fn serve(
-    node: Arc<Node>,
     listener: Option<TcpListener>,
     signals: Signals,
-    stop: Stop,
+    desk: Desk,
     reload: Reload,
 ) {
-    let stop = Rc::new(stop);
+    let desk = Rc::new(desk);
+    let node = Arc::clone(&desk.node);
     let Signals { hangup, mut terminate, mut interrupt } = signals;
     tokio_uring::spawn(reload::on_signal(hangup, reload));
     if let Some(listener) = listener {
-        tokio_uring::spawn(accept(Arc::clone(&node), listener));
+        tokio_uring::spawn(accept(Rc::clone(&desk), listener));
     }
     // Hardly anything to look after until then: this thread must not wake a core that delivers.
     tokio::select! {
@@ -62,7 +65,7 @@ pub(super) async fn serve(
     }
     let streams: u64 = node.counters.iter().map(|core| core.streams.get()).sum();
     tracing::info!(streams, within_ms = node.live().options.drain_ms, "draining");
-    stop.go(Phase::Draining);
+    desk.go(Phase::Draining);
     let drained = async {
         // The workers end by themselves.
         while !node.is_drained() {
@@ -75,18 +78,18 @@ pub(super) async fn serve(
         () = drained => return,
     }
     tracing::warn!("told a second time to stop: what is left is cut off");
-    stop.go(Phase::Stopping);
+    desk.go(Phase::Stopping);
 }
 
-async fn accept(node: Arc<Node>, listener: TcpListener) {
+async fn accept(desk: Rc<Desk>, listener: TcpListener) {
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let listener = tokio_uring::net::TcpListener::from_std(listener);
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let node = Arc::clone(&node);
+            Ok((stream, _)) => {
+                let desk = Rc::clone(&desk);
                 tokio_uring::spawn(async move {
-                    let answer = answer(&node, stream, peer, loopback);
+                    let answer = answer(&desk, stream, loopback);
                     let _ = tokio::time::timeout(REQUEST_TIMEOUT, answer).await;
                 });
             }
@@ -96,25 +99,51 @@ async fn accept(node: Arc<Node>, listener: TcpListener) {
 }
 
 /// One request, one answer, then the connection ends.
-async fn answer(node: &Node, stream: TcpStream, _peer: SocketAddr, loopback: bool) {
+async fn answer(desk: &Desk, stream: TcpStream, loopback: bool) {
     let mut input = Vec::new();
     let mut scan = Scan::default();
+    let mut reading: Option<Body> = None;
+    let (mut head_len, mut content) = (0, Vec::new());
     let mut buffer = vec![0; BUFFER_BYTES];
     let out = loop {
         let (result, filled) = stream.read(buffer).await;
         buffer = filled;
         let Ok(len @ 1..) = result else { return };
         input.extend_from_slice(&buffer[..len]);
-        match parse_head(&input, &mut scan, &HeadLimits::default()) {
-            Parsed::Partial => {}
-            Parsed::Complete { head, .. } => break respond(node, &head, loopback),
-            Parsed::Invalid(error) => {
-                break problem(&Problem::new(error.status(), "bad-request", error.to_string()));
+        if reading.is_none() {
+            match parse_head(&input, &mut scan, &HeadLimits::default()) {
+                Parsed::Partial => continue,
+                Parsed::Complete { head, len } => match Body::new(head.framing(), BODY_BYTES_MAX) {
+                    Ok(body) => (reading, head_len) = (Some(body), len),
+                    Err(error) => break body_problem(error),
+                },
+                Parsed::Invalid(error) => {
+                    break problem(&Problem::new(error.status(), "bad-request", error.to_string()));
+                }
+            }
+        }
+        let Some(body) = reading.as_mut() else { continue };
+        match body.feed(&input[head_len..], &mut content) {
+            Err(error) => break body_problem(error),
+            // Its framing stays with the head; the rest is what has not been read.
+            Ok(fed) if !fed.done => drop(input.drain(head_len..head_len + fed.used)),
+            Ok(_) => {
+                input.truncate(head_len);
+                match parse_head(&input, &mut Scan::default(), &HeadLimits::default()) {
+                    Parsed::Complete { head, .. } => {
+                        break respond(desk, &head, &content, loopback);
+                    }
+                    _ => return,
+                }
             }
         }
     };
     let _ = stream.write_all(out).await;
     let _ = stream.shutdown(std::net::Shutdown::Write);
+}
+
+fn body_problem(error: BodyError) -> Vec<u8> {
+    problem(&Problem::new(error.status(), "bad-body", error.to_string()))
 }
 
 fn problem(problem: &Problem) -> Vec<u8> {
@@ -123,14 +152,24 @@ fn problem(problem: &Problem) -> Vec<u8> {
     out
 }
 
-fn respond(node: &Node, head: &Head<'_>, loopback: bool) -> Vec<u8> {
+fn respond(desk: &Desk, head: &Head<'_>, content: &[u8], loopback: bool) -> Vec<u8> {
+    let node = &*desk.node;
     if let Err(refusal) = admit(node, head, loopback) {
         return problem(&refusal);
+    }
+    let (path, _) = split_target(head.target);
+    match act(desk, head.method, path, content) {
+        Some(Ok(done)) => {
+            let (mut out, body) = (Vec::new(), done.to_string());
+            Response::new(200).body("application/json", body.as_bytes()).write(true, &mut out);
+            return out;
+        }
+        Some(Err(refusal)) => return problem(&refusal),
+        None => {}
     }
     if !matches!(head.method, Method::Get | Method::Head) {
         return problem(&Problem::new(405, "method", "only GET is served here").allow("GET, HEAD"));
     }
-    let (path, _) = split_target(head.target);
     let Some(page) = admin::page(path, &node.snapshot(sys::unix_ms())) else {
         return problem(&Problem::new(404, "not-found", "nothing is served at this path"));
     };
@@ -152,6 +191,9 @@ fn admit(node: &Node, head: &Head<'_>, loopback: bool) -> Result<(), Problem> {
         let claims = jwt::verify(token, &live.keys, &live.rules, now_unix_s)
             .map_err(|error| Problem::new(error.status(), "token-invalid", error.to_string()))?;
         let identity = Identity::from(claims);
+        if node.is_revoked(&identity, now_unix_s) {
+            return Err(Problem::new(401, "token-invalid", TokenError::Revoked.to_string()));
+        }
         if identity.admin {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! The cold half: start, the operators' address, signals, stop.
 
+mod act;
 mod admin;
 mod listen;
 mod log;
@@ -13,13 +14,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use crate::auth::ConnectionNames;
 use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, Rules, keys};
 use crate::config::{Loaded, Settings, Sources};
 use crate::driver::{ControlBell, Doorbells, StartError, UringDriver, UringSettings, probe, sys};
 use crate::journal::{Journal, Reader};
 use crate::proto::sse::Epoch;
-use crate::worker::{Live, Node, Phase, Worker};
+use crate::worker::{Node, Order, Phase, Worker};
 use reload::Reload;
 
 /// Exit codes (sysexits.h where it has one).
@@ -116,10 +118,8 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
         None => demo_token(&live.keys, &live.rules, settings.auth.token_ttl),
         Some(_) => Some("$AUTH_TOKEN".to_owned()),
     };
-    let Live { options, keys, rules, publisher } = live;
-    let now_unix_ms = sys::unix_ms();
-    let node = Node::new(options, journal, keys, rules, publisher, workers, now_unix_ms);
-    let node = Arc::new(node);
+    let names = ConnectionNames::generate().ok_or(Failure::Random)?;
+    let node = Arc::new(Node::new(live, journal, names, workers, sys::unix_ms()));
     let doorbells = Arc::new(Doorbells::new(workers));
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
     tokio_uring::start(async {
@@ -129,7 +129,7 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
         let screen = Screen { settings, addresses: &addresses, admin: admin_address, workers };
         print!("{}", screen.text(&report, ready_token.as_deref()));
         log_start(loaded, &addresses, workers, &report);
-        let stop = Stop { node: Arc::clone(&node), doorbells };
+        let desk = Desk { node: Arc::clone(&node), doorbells };
         let reload = Reload {
             sources,
             running: loaded.values.clone(),
@@ -139,7 +139,7 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
             level,
         };
         let listener = admin.pop().and_then(|mut one| one.pop());
-        admin::serve(node, listener, signals, stop, reload).await;
+        admin::serve(listener, signals, desk, reload).await;
         for thread in threads {
             let _ = thread.join();
         }
@@ -163,16 +163,29 @@ fn log_start(loaded: &Loaded, addresses: &[SocketAddr], workers: usize, report: 
     }
 }
 
-/// Tells all workers to drain, or to stop now.
+/// What operators work with: the node, and the bells of its workers.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub(crate) struct Desk {
     node: Arc<Node>,
     doorbells: Arc<Doorbells>,
 }
 
-impl Stop {
+impl Desk {
+    /// Leads the node into its next phase.
     pub(crate) fn go(&self, phase: Phase) {
         self.node.advance(phase);
+        self.ring_all();
+    }
+
+    /// Has all workers do something.
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for worker in 0..self.node.counters.len() {
+            self.node.orders.put(worker, order());
+        }
+        self.ring_all();
+    }
+
+    fn ring_all(&self) {
         if let Ok(mut bell) = ControlBell::new() {
             for worker in 0..self.node.counters.len() {
                 bell.ring(&self.doorbells, worker);

@@ -10,11 +10,12 @@ use crate::proto::envelope::Envelope;
 use crate::proto::forwarded::Cidr;
 use crate::proto::http::HeadLimits;
 use crate::proto::http::cors::Cors;
+use crate::proto::paths::PathTemplate;
 use crate::proto::prefixes::ByPrefix;
 use crate::proto::sse::Heartbeat;
 use crate::worker::{
-    Cap, CapOptions, ChannelOptions, ConnectRateOptions, EventRates, Live, Options, RefuseBy,
-    Shape, Shapes, Subscribers,
+    Access, Alias, Cap, CapOptions, ChannelOptions, ConnectRateOptions, EventRates, Live, Options,
+    RefuseBy, Serves, Shape, Shapes, Subscribers,
 };
 
 /// Connections of a node whose limit is left to the machine.
@@ -58,6 +59,7 @@ fn options(settings: &Settings, workers: usize) -> Options {
         cors: Cors::new(&settings.cors.origins).unwrap_or_default(),
         shapes: shapes(settings),
         channels: channels(settings),
+        aliases: aliases(settings),
         has_rates: settings.namespaces.iter().any(|namespace| !namespace.rates.is_empty()),
         rates: rates(settings),
         compress: settings.compression.enabled,
@@ -137,6 +139,29 @@ fn channels(settings: &Settings) -> ByPrefix<ChannelOptions> {
         (namespace.prefix.as_deref().unwrap_or_default(), options)
     });
     ByPrefix::new(all, ChannelOptions::default())
+}
+
+fn aliases(settings: &Settings) -> Vec<Alias> {
+    let all = settings.aliases.iter().filter(|alias| alias.enabled);
+    let all = all.map(|alias| Alias {
+        path: PathTemplate::parse(alias.path.as_deref().unwrap_or_default()),
+        serves: match alias.serves {
+            config::Serves::Stream => Serves::Stream,
+            config::Serves::Stats => Serves::Stats,
+            config::Serves::Health => Serves::Health,
+            config::Serves::Publish => Serves::Publish,
+        },
+        channels: alias.channels.clone(),
+        query_channels: alias.query_channels,
+        last: alias.last.clone(),
+        access: match alias.access {
+            config::Access::Default => Access::Default,
+            config::Access::Token => Access::Token,
+            config::Access::Admin => Access::Admin,
+        },
+        heartbeat: alias.heartbeat_format.map(heartbeat),
+    });
+    all.collect()
 }
 
 fn rates(settings: &Settings) -> ByPrefix<EventRates> {

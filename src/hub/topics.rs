@@ -154,6 +154,20 @@ impl Hub {
         }
     }
 
+    /// Takes a stream out of one of its topics; its last link takes that one's place.
+    pub fn unlink_one(&mut self, slot: u32, topic: TopicId) {
+        let links = self.links.get_mut(slot);
+        let Some(at) = links.iter().position(|link| link.topic == topic) else { return };
+        let link = links.swap_remove(at);
+        if let Some(moved) = links.get(at).copied()
+            && let Some(other) = self.topics.get_mut(moved.topic.0 as usize)
+            && let Some(member) = other.members.get_mut(moved.index as usize)
+        {
+            member.link = u32::try_from(at).unwrap_or(u32::MAX);
+        }
+        self.leave(link);
+    }
+
     fn add(&mut self, name: TopicName) -> TopicId {
         // Streams are counted in u32 slots and each new topic has at least one.
         TopicId(u32::try_from(self.topics.insert(Topic::new(name))).unwrap_or(u32::MAX))

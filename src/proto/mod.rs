@@ -7,6 +7,7 @@ pub mod gzip;
 pub mod http;
 mod iso;
 mod nearest;
+pub mod paths;
 pub mod prefixes;
 pub mod proxy_header;
 pub mod publish;

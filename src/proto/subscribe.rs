@@ -1,5 +1,6 @@
 //! What a subscriber asks for.
 
+use serde::Deserialize;
 use thiserror::Error;
 
 use super::channel::{NameError, Selector};
@@ -85,6 +86,9 @@ pub enum SubscribeError {
     /// An id over [`RESUME_ID_MAX`].
     #[error("the last event id has more than 128 bytes")]
     IdTooLong,
+    /// The body is not what it should be.
+    #[error("the body is not {{\"channels\":[..]}}: {0}")]
+    Json(String),
     /// A value that the option does not know.
     #[error("{0:?} is no value of {1}")]
     Value(String, &'static str),
@@ -117,9 +121,7 @@ impl Subscription {
         let mut last = None;
         for (name, value) in query {
             match name {
-                "channel" | "channels" | "canal" | "topic" => {
-                    subscription.add(value, channels_max)?;
-                }
+                name if is_channel_option(name) => subscription.add(value, channels_max)?,
                 "last_event_id" | "lastEventId" | "Last-Event-ID" | "lastEvent" => {
                     query_id = query_id.or(Some(value).filter(|id| !id.is_empty()));
                 }
@@ -147,8 +149,26 @@ impl Subscription {
         Ok(subscription)
     }
 
+    /// Adds the channels of a JSON body: `{"channels": ["a", "b"]}`.
+    ///
+    /// # Errors
+    /// No such body, or as [`Subscription::add`].
+    pub fn add_json(&mut self, body: &[u8], channels_max: usize) -> Result<(), SubscribeError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct List {
+            channels: Vec<String>,
+        }
+        let list: List = serde_json::from_slice(body)
+            .map_err(|error| SubscribeError::Json(error.to_string()))?;
+        list.channels.iter().try_for_each(|channel| self.add(channel, channels_max))
+    }
+
     /// Adds a comma list of channels.
-    fn add(&mut self, list: &str, channels_max: usize) -> Result<(), SubscribeError> {
+    ///
+    /// # Errors
+    /// A name that is none, or more of them than `channels_max`.
+    pub fn add(&mut self, list: &str, channels_max: usize) -> Result<(), SubscribeError> {
         for text in list.split(',') {
             let selector = Selector::parse(text)
                 .map_err(|error| SubscribeError::Channel(text.to_owned(), error))?;
@@ -161,6 +181,12 @@ impl Subscription {
         }
         Ok(())
     }
+}
+
+/// Options of the query that name channels.
+#[must_use]
+pub fn is_channel_option(name: &str) -> bool {
+    matches!(name, "channel" | "channels" | "canal" | "topic")
 }
 
 fn number<T: std::str::FromStr>(text: &str, name: &'static str) -> Result<T, SubscribeError> {

@@ -131,6 +131,7 @@ impl<D: Driver> Worker<D> {
             self.lagging = self.lagging.saturating_sub(1);
         }
         self.streams -= 1;
+        self.forget_token(id.slot);
         if counted {
             self.leave_caps(id);
         }

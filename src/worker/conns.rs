@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::changes::Asks;
 use super::parked::PublishJob;
 use super::route::Awaited;
 use crate::conn::{Armed, Operation, State, Step};
@@ -58,6 +59,8 @@ pub(super) struct Request {
     pub(super) origin: Option<Box<str>>,
     /// The publish that waits for room.
     pub(super) job: Option<Box<PublishJob>>,
+    /// What was asked of another worker.
+    pub(super) asks: Option<Asks>,
 }
 
 /// What a stream needs beyond its position; none for one that is live and has no filter.
@@ -71,8 +74,10 @@ pub(super) struct Extra {
     pub(super) join: Option<Join>,
     /// No `sse.*` events at all, not even gap and bye.
     pub(super) control_off: bool,
-    /// Also `sse.open`, `sse.caught-up`.
+    /// Also `sse.open`, `sse.caught-up`, `sse.token-expiring`.
     pub(super) control_on: bool,
+    /// The end of its token has been announced.
+    pub(super) expiry_told: bool,
     /// Waiting long-polls: when to give up, and whether the connection is kept.
     pub(super) poll_until_ms: u64,
 }
@@ -150,8 +155,10 @@ pub(super) struct Conn {
 impl Extra {
     /// Nothing in it is needed any more.
     pub(super) fn is_plain(&self) -> bool {
-        let Self { half, events, join, control_off, control_on: _, poll_until_ms } = self;
-        half.is_none() && events.is_none() && join.is_none() && !control_off && *poll_until_ms == 0
+        let Self { half, events, join, control_off, control_on, expiry_told: _, poll_until_ms } =
+            self;
+        let wants = events.is_some() || *control_off || *control_on;
+        half.is_none() && join.is_none() && !wants && *poll_until_ms == 0
     }
 }
 

@@ -216,7 +216,7 @@ impl<D: Driver> Worker<D> {
                 let Some(conn) = self.conns.get_mut(id) else { return };
                 conn.step(Step::BodyExpected);
                 if let Some(request) = conn.request.as_mut() {
-                    request.body = Some((body, *awaited));
+                    request.body = Some((body, awaited));
                     request.content.clear();
                     request.deadline_ms = deadline_ms;
                 }
@@ -262,8 +262,11 @@ impl<D: Driver> Worker<D> {
         let (_, awaited) = request.body.take()?;
         let content = std::mem::take(&mut request.content);
         request.deadline_ms = u64::MAX;
-        let Awaited::Publish(publish) = awaited;
-        self.publish_body(id, publish, &content);
+        match awaited {
+            Awaited::Publish(publish) => self.publish_body(id, *publish, &content),
+            Awaited::Subscribe(wish) => self.subscribe_body(id, *wish, &content),
+            Awaited::Change(request) => self.change_body(id, *request, &content),
+        }
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.content = content;
             request.content.clear();
@@ -339,6 +342,9 @@ impl<D: Driver> Worker<D> {
             if !self.parked.contains(&id) {
                 self.parked.push_back(id);
             }
+        } else if request.asks.is_some() {
+            conn.step(Step::Park);
+            self.take_answer(id);
         } else if request.body.is_some() {
             conn.step(Step::BodyExpected);
         } else if conn.linked {
@@ -362,11 +368,12 @@ impl Request {
             close_after: false,
             origin: None,
             job: None,
+            asks: None,
         }
     }
 
     /// The connection ends once what was asked is answered; nothing more of it is read.
     fn is_last(&self) -> bool {
-        self.close_after && self.body.is_none() && self.job.is_none()
+        self.close_after && self.body.is_none() && self.job.is_none() && self.asks.is_none()
     }
 }

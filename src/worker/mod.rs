@@ -1,13 +1,17 @@
 //! One core at work.
 
+mod admit;
+mod aliases;
 mod caps;
 mod catch_up;
+mod changes;
 mod close;
 mod conns;
 mod deliver;
 mod flush;
 mod input;
 mod late;
+mod leaving;
 mod node;
 mod options;
 mod orders;
@@ -19,6 +23,7 @@ mod planted;
 mod poll;
 mod publish;
 mod reply;
+mod revoke;
 mod route;
 mod shape;
 #[cfg(test)]
@@ -28,9 +33,10 @@ mod tick;
 mod timers;
 mod turn;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+pub use aliases::{Access, Alias, Serves};
 pub use late::EventRates;
 pub use node::{Live, Node, Phase};
 pub use options::{
@@ -98,6 +104,9 @@ pub struct Worker<D: Driver> {
     parked: VecDeque<ConnId>,
     own_caps: caps::OwnCaps,
     late: late::Late,
+    leaving: VecDeque<leaving::Leaving>,
+    /// Hashes of the ids of tokens, by the slot of their stream.
+    token_ids: HashMap<u32, u64>,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -145,6 +154,8 @@ impl<D: Driver> Worker<D> {
             parked: VecDeque::new(),
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),
+            leaving: VecDeque::new(),
+            token_ids: HashMap::new(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

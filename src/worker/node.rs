@@ -1,13 +1,13 @@
 //! What all workers of a node share.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::caps::Admission;
 use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
-use crate::auth::{Keys, PublisherToken, Rules};
+use crate::auth::{ConnectionNames, Identity, Keys, PublisherToken, Revocations, Revoked, Rules};
 use crate::journal::Journal;
 use crate::obs::Counters;
 
@@ -48,6 +48,11 @@ pub struct Node {
     pub journal: Arc<Journal>,
     /// What workers are asked to do.
     pub orders: Orders,
+    /// The operator has switched the service off.
+    disabled: AtomicBool,
+    /// Names of connections.
+    pub names: ConnectionNames,
+    revocations: RwLock<Revocations>,
     pub(super) admission: Admission,
     pub(super) held: Held,
     /// Counters by core.
@@ -55,7 +60,7 @@ pub struct Node {
     /// When it started, wall-clock milliseconds.
     pub started_unix_ms: u64,
     /// Raised when tokens are revoked: verified ones are looked at again.
-    pub revocation: AtomicU64,
+    pub(super) revocation: AtomicU64,
     phase: AtomicU8,
     workers_left: AtomicUsize,
 }
@@ -64,19 +69,20 @@ impl Node {
     /// A node that serves.
     #[must_use]
     pub fn new(
-        options: Options,
+        live: Live,
         journal: Arc<Journal>,
-        keys: Keys,
-        rules: Rules,
-        publisher: Option<PublisherToken>,
+        names: ConnectionNames,
         workers: usize,
         started_unix_ms: u64,
     ) -> Self {
         Self {
-            live: Mutex::new(Arc::new(Live { options, keys, rules, publisher })),
+            live: Mutex::new(Arc::new(live)),
             replaced: AtomicU64::new(0),
             journal,
             orders: Orders::new(workers),
+            disabled: AtomicBool::new(false),
+            names,
+            revocations: RwLock::default(),
             admission: Admission::default(),
             held: Held::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
@@ -84,6 +90,28 @@ impl Node {
             revocation: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Ready as u8),
             workers_left: AtomicUsize::new(workers),
+        }
+    }
+
+    /// Revokes tokens for `keep_s` seconds; see [`Order::Revoke`] for streams that run. False: no
+    /// more can be remembered.
+    ///
+    /// [`Order::Revoke`]: super::Order::Revoke
+    pub fn revoke(&self, revoked: &Revoked, now_unix_s: u64, keep_s: u64) -> bool {
+        let mut all = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+        let added = all.add(revoked, now_unix_s, now_unix_s.saturating_add(keep_s));
+        drop(all);
+        self.revocation.fetch_add(1, Ordering::AcqRel);
+        added
+    }
+
+    /// This identity's token was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, identity: &Identity, now_unix_s: u64) -> bool {
+        // Nothing was ever revoked: the usual case.
+        self.revocation.load(Ordering::Acquire) > 0 && {
+            let all = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+            all.covers(identity, now_unix_s)
         }
     }
 
@@ -109,6 +137,18 @@ impl Node {
     /// Events that others have superseded because of their rate, by name, since the last call.
     pub fn take_superseded(&self) -> std::collections::BTreeMap<String, u64> {
         self.held.take_superseded()
+    }
+
+    /// Streams are refused, and those that are there ended, until it is switched on again.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Acquire)
+    }
+
+    /// Switches the service off or on. Workers see it within a tenth of a second. True if it was
+    /// the other way before.
+    pub fn set_disabled(&self, disabled: bool) -> bool {
+        self.disabled.swap(disabled, Ordering::AcqRel) != disabled
     }
 
     /// Where it stands.

@@ -1,5 +1,6 @@
 //! What a worker has to know of the settings.
 
+use super::aliases::Alias;
 use super::late::EventRates;
 use super::pace::Pace;
 use super::shape::Shapes;
@@ -126,6 +127,8 @@ pub struct Options {
     pub shapes: Shapes,
     /// Options of channels by the beginning of their name.
     pub channels: ByPrefix<ChannelOptions>,
+    /// Paths of other systems.
+    pub aliases: Vec<Alias>,
     /// How often events may be sent.
     pub rates: ByPrefix<EventRates>,
     /// There are any.
@@ -173,6 +176,7 @@ impl Default for Options {
             cors: Cors::default(),
             shapes: Shapes::default(),
             channels: ByPrefix::default(),
+            aliases: Vec::new(),
             rates: ByPrefix::default(),
             has_rates: false,
             compress: false,

@@ -3,9 +3,11 @@
 //! Orders are rare, so they stand in a list behind a lock; a doorbell says that one is there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Worker;
+use super::changes::{Change, Outcome};
+use crate::auth::Revoked;
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::proto::sse::ByeReason;
@@ -22,6 +24,17 @@ pub enum Order {
         /// It may come again.
         reconnect: bool,
     },
+    /// Change a running stream, and answer.
+    Change(Box<Change>),
+    /// What became of a change this worker has asked for.
+    Answer {
+        /// Whose request it was.
+        id: ConnId,
+        /// What to answer.
+        outcome: Box<Outcome>,
+    },
+    /// End the streams of revoked tokens.
+    Revoke(Arc<Revoked>),
 }
 
 /// A worker's list, on cache lines of its own.
@@ -67,7 +80,7 @@ impl<D: Driver> Worker<D> {
     /// Has something done by the worker it belongs to.
     pub(super) fn order(&mut self, worker: usize, order: Order) {
         if worker == self.index {
-            return self.obey(&order);
+            return self.obey(order);
         }
         self.node.orders.put(worker, order);
         self.driver.ring(worker);
@@ -77,12 +90,12 @@ impl<D: Driver> Worker<D> {
     /// Does what others have asked for.
     pub(super) fn obey_all(&mut self) {
         for order in self.node.orders.take(self.index) {
-            self.obey(&order);
+            self.obey(order);
         }
     }
 
-    fn obey(&mut self, order: &Order) {
-        match *order {
+    fn obey(&mut self, order: Order) {
+        match order {
             Order::End { id, reason, reconnect } => {
                 match self.conns.get(id).map(|conn| conn.state) {
                     Some(State::Streaming) => self.bye(id, reason, reconnect),
@@ -90,6 +103,9 @@ impl<D: Driver> Worker<D> {
                     _ => {}
                 }
             }
+            Order::Change(change) => self.change(*change),
+            Order::Answer { id, outcome } => self.answered_from_elsewhere(id, *outcome),
+            Order::Revoke(revoked) => self.end_revoked(&revoked),
         }
     }
 }
@@ -119,6 +135,7 @@ mod tests {
             .into_iter()
             .map(|order| match order {
                 Order::End { id, .. } => id.slot,
+                other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(slots, [0, 1, 2]);

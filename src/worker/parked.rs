@@ -292,7 +292,9 @@ impl<D: Driver> Worker<D> {
     /// A publish found no room in time: it was certainly not appended.
     pub(super) fn time_out_parked(&mut self, id: ConnId) {
         let request = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut());
-        let Some(mut job) = request.and_then(|request| request.job.take()) else { return };
+        let Some(mut job) = request.and_then(|request| request.job.take()) else {
+            return self.time_out_change(id);
+        };
         self.node.counters[self.index].publishes_timed_out.add(1);
         let detail = "the journal is full: readers are slower than publishers";
         job.give_up(&Problem::new(503, "journal-full", detail).retry_after(1));

@@ -100,7 +100,7 @@ impl<D: Driver> Worker<D> {
                 self.publish_body(id, publish, b"");
                 Next::Waiting
             }
-            Ok(body) => Next::Body(body, Box::new(Awaited::Publish(publish))),
+            Ok(body) => Next::Body(body, Awaited::Publish(Box::new(publish))),
         }
     }
 
@@ -112,7 +112,7 @@ impl<D: Driver> Worker<D> {
         }
         let Some(token) = asked.head.bearer().filter(|token| !token.is_empty()) else {
             let detail = "publishing needs the header Authorization: Bearer <token>";
-            return Err(Problem::new(401, "token-missing", detail));
+            return Err(token_missing(detail));
         };
         self.verify(token).map_err(|error| token_problem(&error))
     }
@@ -171,7 +171,7 @@ impl<D: Driver> Worker<D> {
         let line_max = usize::try_from(self.live.options.body_bytes_max).unwrap_or(usize::MAX);
         let request = self.conns.get_mut(id)?.request.as_mut()?;
         let mut content = std::mem::take(&mut request.content);
-        let (body, Awaited::Publish(mut publish)) = request.body.take()?;
+        let (body, Awaited::Publish(mut publish)) = request.body.take()? else { return None };
         let mut drafts = std::collections::VecDeque::new();
         let mut at = 0;
         while let Some(len) = memchr::memchr(b'\n', &content[at..]) {
@@ -366,4 +366,8 @@ pub(super) fn publish_problem(error: &PublishError) -> Problem {
 
 pub(super) fn token_problem(error: &TokenError) -> Problem {
     Problem::new(error.status(), "token-invalid", error.to_string())
+}
+
+pub(super) fn token_missing(detail: &str) -> Problem {
+    Problem::new(401, "token-missing", detail)
 }

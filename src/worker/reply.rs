@@ -1,9 +1,10 @@
 //! Answers, and the lines that stand on all of them.
 
 use super::Worker;
+use super::admit::Manners;
 use super::conns::Form;
 use super::options::RefuseBy;
-use super::route::{Asked, Next};
+use super::route::Next;
 use crate::driver::{ConnId, Driver};
 use crate::proto::http::cors::{Cors, Fields, write_fields};
 use crate::proto::http::{Head, Problem, Response};
@@ -41,29 +42,23 @@ impl<D: Driver> Worker<D> {
         &mut self,
         id: ConnId,
         problem: &Problem,
-        asked: &Asked<'_, '_>,
-        name: Option<&str>,
+        manners: Manners,
     ) -> Next {
-        let (head, options) = (asked.head, &self.live.options);
-        let by = match asked.option("refuse") {
-            Some("status") => RefuseBy::Status,
-            Some("in-band") => RefuseBy::InBand,
-            _ => options.channels.lookup(name.unwrap_or_default()).refuse.unwrap_or(options.refuse),
-        };
-        let in_band = match by {
+        let in_band = match manners.refuse {
             RefuseBy::Status => false,
             RefuseBy::InBand => true,
-            RefuseBy::Auto => {
-                head.lists("accept", "text/event-stream") && head.field("sec-fetch-mode").is_some()
-            }
+            RefuseBy::Auto => manners.browser,
         };
-        let retry_after_s = problem.retry_after_s.filter(|_| in_band && !asked.is_head());
-        let Some(retry_after_s) = retry_after_s else { return self.refused(id, problem, head) };
+        let retry_after_s = problem.retry_after_s.filter(|_| in_band && !manners.head_only);
+        let Some(retry_after_s) = retry_after_s else {
+            self.refuse(id, problem, manners.head_only);
+            return Next::Answered;
+        };
         self.node.counters[self.index].refusals.add(1);
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after = true;
         }
-        self.reply_stream(Form::Sse, head.field("origin"));
+        self.reply_stream(id, Form::Sse);
         write_preamble(&mut self.out, spread_ms(retry_after_s, id, self.now.mono_ms));
         let draining = self.drain.is_some();
         let reason = if draining { ByeReason::Drain } else { ByeReason::Busy };
@@ -82,8 +77,10 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Writes the head of a stream.
-    pub(super) fn reply_stream(&mut self, form: Form, origin: Option<&str>) {
+    pub(super) fn reply_stream(&mut self, id: ConnId, form: Form) {
         let options = &self.live.options;
+        let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
+        let origin = request.and_then(|request| request.origin.as_deref());
         let mut fields = Vec::new();
         if form == Form::Gzip {
             fields.extend_from_slice(b"Content-Encoding: gzip\r\n");

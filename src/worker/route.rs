@@ -1,6 +1,8 @@
 //! Which request goes where.
 
 use super::Worker;
+use super::admit::{Entrance, Wish};
+use super::changes::Request;
 use super::publish::{Publish, token_problem};
 use super::reply::{foreign_problem, is_foreign, is_own};
 use crate::auth::place::{self, Place, Places};
@@ -15,14 +17,17 @@ use std::sync::Arc;
 /// What a request waits for its body for.
 #[derive(Debug)]
 pub(super) enum Awaited {
-    Publish(Publish),
+    Publish(Box<Publish>),
+    /// A stream of the channels that the body lists.
+    Subscribe(Box<Wish>),
+    /// A change of a running stream.
+    Change(Box<Request>),
 }
 
 impl Awaited {
     /// The body is worked off line by line while it comes.
     pub(super) fn is_stream(&self) -> bool {
-        let Self::Publish(publish) = self;
-        publish.is_stream()
+        matches!(self, Self::Publish(publish) if publish.is_stream())
     }
 }
 
@@ -34,7 +39,7 @@ pub(super) enum Next {
     /// The connection waits for something else than input (a stream, a poll, room).
     Waiting,
     /// The body has to be read first.
-    Body(Body, Box<Awaited>),
+    Body(Body, Awaited),
 }
 
 /// Decoded query pairs.
@@ -44,7 +49,7 @@ pub(super) type Query<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
 #[derive(Debug)]
 pub(super) struct Asked<'h, 'b> {
     pub(super) head: &'h Head<'b>,
-    pub(super) query: &'h Query<'b>,
+    pub(super) query: &'h Query<'h>,
 }
 
 impl Asked<'_, '_> {
@@ -83,36 +88,63 @@ impl<D: Driver> Worker<D> {
                 return self.refused(id, &problem, head);
             }
         };
-        let deeper = parts.next().is_some();
+        let third = parts.next();
+        let deeper = third.is_some();
         let asked = Asked { head, query: &query };
         let get = matches!(head.method, Method::Get | Method::Head);
         match (first, second.as_deref(), deeper) {
             ("sse" | "poll", name, false) if get => {
-                self.subscribe(id, &asked, name, first == "poll")
+                let entrance = Entrance { name, polls: first == "poll", ..Entrance::default() };
+                self.subscribe(id, &asked, &entrance)
+            }
+            ("sse", None, false) if head.method == Method::Post => {
+                self.subscribe_to_list(id, &asked)
             }
             ("publish", name, false) if head.method == Method::Post => {
                 self.publish(id, &asked, name)
             }
+            ("connections", Some(name), true) if parts.next().is_none() => {
+                self.request_change(id, &asked, name, third.unwrap_or_default())
+            }
             ("sse" | "poll", _, false) => self.not_allowed(id, head, "GET, HEAD"),
             ("publish", _, false) => self.not_allowed(id, head, "POST"),
-            _ if get => match self.page(path) {
-                Some(page) => {
-                    self.skip_body(id, head);
-                    let response = Response::new(page.status)
-                        .body(page.content_type, &page.body)
-                        .field("Cache-Control", "no-store")
-                        .head_only(asked.is_head());
-                    self.reply(id, response);
-                    Next::Answered
-                }
-                None => self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head),
-            },
-            _ if self.page(path).is_some() => self.not_allowed(id, head, "GET, HEAD"),
-            _ => self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head),
+            _ => self.elsewhere(id, &asked, path),
         }
     }
 
-    fn not_allowed(&mut self, id: ConnId, head: &Head<'_>, allow: &'static str) -> Next {
+    /// Pages and aliases.
+    fn elsewhere(&mut self, id: ConnId, asked: &Asked<'_, '_>, path: &str) -> Next {
+        let head = asked.head;
+        if matches!(head.method, Method::Get | Method::Head)
+            && let Some(next) = self.answer_page(id, asked, path)
+        {
+            return next;
+        }
+        if self.page(path).is_some() {
+            return self.not_allowed(id, head, "GET, HEAD");
+        }
+        let next = self.alias(id, asked, path);
+        next.unwrap_or_else(|| self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head))
+    }
+
+    /// Answers with a page; none where there is none.
+    pub(super) fn answer_page(
+        &mut self,
+        id: ConnId,
+        asked: &Asked<'_, '_>,
+        path: &str,
+    ) -> Option<Next> {
+        let page = self.page(path)?;
+        self.skip_body(id, asked.head);
+        let response = Response::new(page.status)
+            .body(page.content_type, &page.body)
+            .field("Cache-Control", "no-store")
+            .head_only(asked.is_head());
+        self.reply(id, response);
+        Some(Next::Answered)
+    }
+
+    pub(super) fn not_allowed(&mut self, id: ConnId, head: &Head<'_>, allow: &'static str) -> Next {
         let detail = format!("only {allow} is served at this path");
         self.refused(id, &Problem::new(405, "method", detail).allow(allow), head)
     }
@@ -166,8 +198,11 @@ impl<D: Driver> Worker<D> {
         let live = &self.live;
         let identity = match &live.publisher {
             Some(publisher) if publisher.matches(token.as_bytes()) => Identity::publisher(),
-            _ => jwt::verify(token, &live.keys, &live.rules, now_unix_s)?.into(),
+            _ => Identity::from(jwt::verify(token, &live.keys, &live.rules, now_unix_s)?),
         };
+        if self.node.is_revoked(&identity, now_unix_s) {
+            return Err(TokenError::Revoked);
+        }
         let identity = Arc::new(identity);
         self.verified.put(token.as_bytes(), Arc::clone(&identity), generation);
         Ok(identity)

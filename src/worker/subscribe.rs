@@ -1,22 +1,20 @@
 //! Subscribing: from a request to a stream that catches up.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use super::Worker;
+use super::admit::{Entrance, Wish, bad_subscription};
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
-use super::options::Subscribers;
 use super::planted::{Planted, is_planted};
-use super::route::{Asked, Next};
-use crate::auth::Identity;
+use super::route::{Asked, Awaited, Next};
+use crate::auth::{ConnectionRef, Identity};
 use crate::conn::{Operation, Step};
 use crate::driver::{ConnId, Driver};
-use crate::hub::Hub;
+use crate::hub::{Hub, TopicId, TopicName};
 use crate::journal::ChannelKey;
 use crate::proto::channel::{self, Selector};
 use crate::proto::gzip;
-use crate::proto::http::{Head, Problem, Response};
+use crate::proto::http::{Body, Framing, Problem, Response};
 use crate::proto::sse::{ControlEvent, EventId, Heartbeat, write_preamble};
 use crate::proto::subscribe::{Control, Resume, Subscription};
 
@@ -26,105 +24,89 @@ impl<D: Driver> Worker<D> {
         &mut self,
         id: ConnId,
         asked: &Asked<'_, '_>,
-        name: Option<&str>,
-        poll: bool,
+        entrance: &Entrance<'_>,
     ) -> Next {
+        self.skip_body(id, asked.head);
+        let manners = self.manners(asked, entrance.name.unwrap_or_default());
+        match self.wish(id, asked, entrance, manners) {
+            Ok(wish) => self.fulfil(id, wish),
+            Err(problem) => self.refuse_stream(id, &problem, manners),
+        }
+    }
+
+    /// Answers `POST /sse`: the body lists the channels, more than a query may hold.
+    pub(super) fn subscribe_to_list(&mut self, id: ConnId, asked: &Asked<'_, '_>) -> Next {
         let head = asked.head;
-        match self.admit(asked, name) {
-            Err(problem) => self.refuse_stream(id, &problem, asked, name),
-            Ok((subscription, _)) if subscription.resume == Resume::Ended => {
-                self.reply(id, Response::new(204));
-                Next::Answered
+        let is_json = head.media_type().is_some_and(|m| m.eq_ignore_ascii_case("application/json"));
+        if !is_json {
+            let detail = "a list of channels is application/json: {\"channels\":[..]}";
+            return self.refused(id, &Problem::new(415, "media-type", detail), head);
+        }
+        let manners = self.manners(asked, "");
+        let wish = match self.wish(id, asked, &Entrance::default(), manners) {
+            Ok(wish) => wish,
+            Err(problem) => {
+                self.skip_body(id, head);
+                return self.refuse_stream(id, &problem, manners);
             }
-            Ok((subscription, identity)) => {
-                let form = if poll || subscription.once {
-                    Form::Poll
-                } else if head.lists("accept", "application/x-ndjson") {
-                    Form::Ndjson
-                } else if self.compresses(&subscription) && accepts_gzip(head) {
-                    Form::Gzip
-                } else {
-                    Form::Sse
-                };
-                if asked.is_head() {
-                    return self.answer_head(id, form, head);
-                }
-                if form != Form::Poll {
-                    let client = self.client(id, head);
-                    if let Err(problem) = self.enter(id, &identity, client) {
-                        return self.refuse_stream(id, &problem, asked, name);
-                    }
-                    self.reply_stream(form, head.field("origin"));
-                }
-                self.begin(id, subscription, &identity, form)
+        };
+        match Body::new(head.framing(), self.live.options.body_bytes_max) {
+            Ok(body) if head.framing() != Framing::None => {
+                Next::Body(body, Awaited::Subscribe(Box::new(wish)))
+            }
+            Ok(_) => {
+                let problem = bad_subscription(&"the body lists the channels");
+                self.refused(id, &problem, head)
+            }
+            Err(error) => {
+                let problem = Problem::new(error.status(), "body-too-large", error.to_string());
+                self.refused(id, &problem, head)
             }
         }
     }
 
-    /// Who may receive what.
-    fn admit(
-        &mut self,
-        asked: &Asked<'_, '_>,
-        name: Option<&str>,
-    ) -> Result<(Subscription, Arc<Identity>), Problem> {
-        if self.drain.is_some() {
-            let detail = "this node is being emptied";
-            return Err(Problem::new(503, "draining", detail).retry_after(1));
-        }
-        let query = asked.query.iter().map(|(name, value)| (&**name, &**value));
-        let name = name.filter(|name| !name.is_empty());
-        let last_event_id = asked.head.field("last-event-id");
+    /// The list of channels is there.
+    pub(super) fn subscribe_body(&mut self, id: ConnId, mut wish: Wish, content: &[u8]) {
         let channels_max = self.live.options.channels_per_stream_max;
-        let subscription = Subscription::read(name, query, last_event_id, channels_max)
-            .map_err(|error| Problem::new(400, "bad-subscription", error.to_string()))?;
-        let found = self.identify(asked)?;
-        let identity = found.map_or_else(|| Arc::new(Identity::anonymous()), |found| found.0);
-        let open = !subscription.selectors.is_empty()
-            && (self.live.options.anonymous
-                || subscription.selectors.iter().all(|s| self.who_may(s) == Subscribers::Anyone));
-        if identity.is_anonymous() && !open {
-            let detail = if subscription.selectors.is_empty() {
-                "without a channel a token is needed: it names the user whose stream this is"
-            } else {
-                "subscribing needs a token"
-            };
-            return Err(Problem::new(401, "token-missing", detail));
-        }
-        for selector in &subscription.selectors {
-            self.may_subscribe(&identity, selector)?;
-        }
-        Ok((subscription, identity))
-    }
-
-    /// Who may subscribe to all that a selector selects.
-    fn who_may(&self, selector: &Selector) -> Subscribers {
-        let channels = &self.live.options.channels;
-        match selector {
-            Selector::Name(name) => channels.lookup(name).subscribe,
-            Selector::Pattern(pattern) => {
-                let all = channels.overlapping(pattern.literal_prefix());
-                all.map(|of| of.subscribe).max().unwrap_or_default()
-            }
+        let next = match wish.subscription.add_json(content, channels_max) {
+            Ok(()) => self.fulfil(id, wish),
+            Err(error) => self.refuse_stream(id, &bad_subscription(&error), wish.manners),
+        };
+        if matches!(next, Next::Answered) {
+            self.answered(id);
         }
     }
 
-    fn may_subscribe(&self, identity: &Identity, selector: &Selector) -> Result<(), Problem> {
-        let refused = |status, detail| Err(Problem::new(status, "subscribe-denied", detail));
-        match self.who_may(selector) {
-            // What has an owner stays its owner's.
-            Subscribers::Anyone if !selector.is_reserved() => return Ok(()),
-            Subscribers::Token if identity.is_anonymous() => {
-                return refused(401, "subscribing to this channel needs a token");
-            }
-            Subscribers::Admin if !identity.admin => {
-                let status = if identity.is_anonymous() { 401 } else { 403 };
-                return refused(status, "subscribing to this channel needs an admin's token");
-            }
-            _ => {}
+    /// Answers a wish: with a stream, if all that it asks for is granted.
+    pub(super) fn fulfil(&mut self, id: ConnId, wish: Wish) -> Next {
+        let manners = wish.manners;
+        if let Err(problem) = self.may_have(&wish) {
+            return self.refuse_stream(id, &problem, manners);
         }
-        identity
-            .may_subscribe(selector, self.live.options.anonymous)
-            .map_err(|denied| Problem::new(denied.status(), "subscribe-denied", denied.to_string()))
+        let Wish { subscription, .. } = &wish;
+        if subscription.resume == Resume::Ended {
+            self.reply(id, Response::new(204));
+            return Next::Answered;
+        }
+        let form = if wish.polls || subscription.once {
+            Form::Poll
+        } else if wish.lines {
+            Form::Ndjson
+        } else if wish.takes_gzip && self.compresses(subscription) {
+            Form::Gzip
+        } else {
+            Form::Sse
+        };
+        if manners.head_only {
+            return self.answer_head(id, form);
+        }
+        if form != Form::Poll {
+            if let Err(problem) = self.enter(id, &wish.identity, wish.client) {
+                return self.refuse_stream(id, &problem, manners);
+            }
+            self.reply_stream(id, form);
+        }
+        self.begin(id, wish, form)
     }
 
     /// The stream may be compressed: all of its channels allow it.
@@ -137,30 +119,27 @@ impl<D: Driver> Worker<D> {
     }
 
     /// HEAD: the headers, then the end.
-    fn answer_head(&mut self, id: ConnId, form: Form, head: &Head<'_>) -> Next {
+    fn answer_head(&mut self, id: ConnId, form: Form) -> Next {
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after = true;
         }
-        self.reply_stream(form, head.field("origin"));
+        self.reply_stream(id, form);
         Next::Answered
     }
 
     /// Links the stream, then lets it catch up from where it asked.
-    fn begin(
-        &mut self,
-        id: ConnId,
-        subscription: Subscription,
-        identity: &Arc<Identity>,
-        form: Form,
-    ) -> Next {
-        let names = self.link(id, &subscription, identity);
+    fn begin(&mut self, id: ConnId, wish: Wish, form: Form) -> Next {
+        let Wish { subscription, identity, expires_unix_s, .. } = wish;
+        let names = self.link(id, &subscription, &identity);
+        self.remember_token(id.slot, &identity);
         let (position, join) = self.place(id, &subscription);
         let mut extra = Extra::default();
         extra.events = subscription.events.map(|names| names.into_iter().map(Into::into).collect());
         extra.join = Some(join);
         extra.control_off = subscription.control == Control::Off;
         extra.control_on = subscription.control == Control::On;
-        let heartbeat = self.heartbeat_of(&subscription.selectors);
+        let heartbeat =
+            wish.heartbeat.unwrap_or_else(|| self.heartbeat_of(&subscription.selectors));
         let now = self.now;
         self.streams += 1;
         self.node.counters[self.index].streams_begun.add(1);
@@ -170,7 +149,7 @@ impl<D: Driver> Worker<D> {
         }
         let poll_until_ms = extra.poll_until_ms;
         let open = Some(ControlEvent::Open {
-            connection: format!("{}-{}-{}", self.index, id.slot, id.generation),
+            connection: self.name_of(id),
             channels: names,
             epoch: self.node.journal.epoch(),
             heartbeat_ms: self.live.options.heartbeat_ms,
@@ -181,7 +160,7 @@ impl<D: Driver> Worker<D> {
         conn.heartbeat = heartbeat;
         conn.position = position;
         conn.since_ms = wrap_ms(now.mono_ms);
-        conn.expires_unix_s = identity.expires_unix_s.map_or(0, short_s);
+        conn.expires_unix_s = expires_unix_s.map_or(0, short_s);
         let (half, say_open) = (conn.take_half(), extra.control_on);
         conn.extra = Some(Box::new(extra));
         if form == Form::Poll {
@@ -244,21 +223,35 @@ impl<D: Driver> Worker<D> {
                 continue;
             }
             names.push(selector.as_str().to_owned());
-            match selector {
-                // Every stream receives it without a link.
-                Selector::Name(name) if name == channel::BROADCAST => {}
-                Selector::Name(name) => {
-                    let key = self.node.journal.key(&name);
-                    // At the bound of channels it is linked all the same: it has no history then.
-                    let _ = self.node.journal.attach(&key, self.now.mono_ms);
-                    self.hub.link_channel(id.slot, &key);
-                }
-                Selector::Pattern(pattern) => {
-                    self.hub.link_pattern(id.slot, &pattern);
-                }
-            }
+            self.link_one(id.slot, &selector);
         }
         names
+    }
+
+    /// Links a stream to one channel or pattern.
+    pub(super) fn link_one(&mut self, slot: u32, selector: &Selector) {
+        match selector {
+            // Every stream receives it without a link.
+            Selector::Name(name) if name == channel::BROADCAST => {}
+            Selector::Name(name) => {
+                let key = self.node.journal.key(name);
+                // At the bound of channels it is linked all the same: it has no history then.
+                let _ = self.node.journal.attach(&key, self.now.mono_ms);
+                self.hub.link_channel(slot, &key);
+            }
+            Selector::Pattern(pattern) => {
+                self.hub.link_pattern(slot, pattern);
+            }
+        }
+    }
+
+    /// What `sse.open` calls this connection.
+    fn name_of(&self, id: ConnId) -> String {
+        self.node.names.name(ConnectionRef {
+            worker: u16::try_from(self.index).unwrap_or(u16::MAX),
+            slot: id.slot,
+            generation: id.generation,
+        })
     }
 
     /// Where the stream begins, and what it has to be told about it.
@@ -303,6 +296,12 @@ impl<D: Driver> Worker<D> {
 
     /// Where each topic's replay starts.
     fn starts(&self, id: ConnId, resume: &Resume, last_seq: u64) -> Box<[u64]> {
+        let topics = self.hub.topics_of(id.slot).chain([Hub::BROADCAST]);
+        topics.map(|topic| self.start_by_rule(topic, resume, last_seq)).collect()
+    }
+
+    /// Where a topic's replay starts by `last` or `since`.
+    pub(super) fn start_by_rule(&self, topic: TopicId, resume: &Resume, last_seq: u64) -> u64 {
         let (journal, unix_ms) = (&self.node.journal, self.now.unix_ms);
         let of = |key: &ChannelKey| match resume {
             Resume::Last(count) => journal.start_of_last(key, *count, last_seq, unix_ms),
@@ -312,15 +311,13 @@ impl<D: Driver> Worker<D> {
             }
             _ => last_seq,
         };
-        let topics = self.hub.topics_of(id.slot).chain([Hub::BROADCAST]);
-        let start = |topic| match self.hub.topic(topic).map(|topic| &topic.name) {
-            Some(crate::hub::TopicName::Channel(name)) => of(&journal.key_of(name)),
-            Some(crate::hub::TopicName::Pattern(pattern)) => {
+        match self.hub.topic(topic).map(|topic| &topic.name) {
+            Some(TopicName::Channel(name)) => of(&journal.key_of(name)),
+            Some(TopicName::Pattern(pattern)) => {
                 journal.start_of_pattern(pattern, &start_rule(resume, unix_ms), last_seq)
             }
             None => last_seq,
-        };
-        topics.map(start).collect()
+        }
     }
 
     /// The cursor of a stream as an id.
@@ -330,7 +327,7 @@ impl<D: Driver> Worker<D> {
 }
 
 /// As a connection keeps it. Beyond 2106 its own lifetime ends first.
-fn short_s(unix_s: u64) -> u32 {
+pub(super) fn short_s(unix_s: u64) -> u32 {
     u32::try_from(unix_s.max(1)).unwrap_or(u32::MAX)
 }
 
@@ -370,14 +367,4 @@ fn first_bytes(
         bytes.append(&mut text);
     }
     bytes.into_boxed_slice()
-}
-
-/// All lines of the field together (RFC 9110 5.3).
-fn accepts_gzip(head: &Head<'_>) -> bool {
-    let mut all = Vec::new();
-    for value in head.all("accept-encoding") {
-        all.extend_from_slice(value.as_bytes());
-        all.push(b',');
-    }
-    gzip::accepts_gzip(&all)
 }

@@ -7,8 +7,10 @@ use super::{Phase, VISITS_PER_HEARTBEAT, Worker};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::proto::http::Problem;
-use crate::proto::sse::ByeReason;
+use crate::proto::sse::{ByeReason, ControlEvent};
 
+/// The end of a token is announced so long before, or one heartbeat, whichever is longer.
+const EXPIRY_TOLD_MS: u64 = 60_000;
 /// One part of the store is swept so often; all parts in about 6 seconds by one worker.
 const SWEEP_EVERY_MS: u64 = 100;
 /// Visits of one turn, so that a long stripe does not hold up deliveries.
@@ -42,7 +44,8 @@ impl<D: Driver> Worker<D> {
         let stripes = if self.streams > 0 { self.stripes.due_at_ms() } else { u64::MAX };
         let drain = self.drain.as_ref().map_or(u64::MAX, |drain| drain.next_step_ms);
         // Phases and sweeps are looked at ten times a second.
-        timer.min(stripes).min(drain).min(self.sweep_at_ms).min(self.late_at_ms())
+        let leaving = if self.leaving.is_empty() { u64::MAX } else { self.now.mono_ms };
+        timer.min(stripes).min(drain).min(self.sweep_at_ms).min(self.late_at_ms()).min(leaving)
     }
 
     /// Does what is due.
@@ -53,7 +56,9 @@ impl<D: Driver> Worker<D> {
             self.sweep_at_ms = self.now.mono_ms + SWEEP_EVERY_MS;
             self.node.journal.sweep(self.sweep_part, self.now.mono_ms, self.now.unix_ms);
             self.sweep_part += self.node.counters.len();
+            self.empty_if_disabled();
         }
+        self.leave_on();
         if self.node.phase() == Phase::Draining {
             self.drain_on();
         }
@@ -168,6 +173,24 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// Tells a stream that listens for it that its token ends soon.
+    fn announce_expiry(&mut self, id: ConnId) {
+        let soon_ms = EXPIRY_TOLD_MS.max(self.live.options.heartbeat_ms);
+        let (unix_ms, number) = (self.now.unix_ms, self.outbox.number);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let expires_unix_s = u64::from(conn.expires_unix_s);
+        let near = (expires_unix_s * 1_000).saturating_sub(unix_ms) <= soon_ms;
+        let free = !conn.behind && conn.planned != number;
+        let Some(extra) = conn.extra.as_mut().filter(|extra| extra.control_on) else { return };
+        if expires_unix_s == 0 || !near || !free || std::mem::replace(&mut extra.expiry_told, true)
+        {
+            return;
+        }
+        let (before, start) = (conn.position, self.outbox.mark());
+        self.put_control(id, &ControlEvent::TokenExpiring { expires_unix_s }, None);
+        self.plan_range(id, start, before, Past::default());
+    }
+
     fn visit(&mut self, id: ConnId) {
         let now_ms = wrap_ms(self.now.mono_ms);
         let Some(conn) = self.conns.get(id).filter(|conn| conn.state == State::Streaming) else {
@@ -175,6 +198,7 @@ impl<D: Driver> Worker<D> {
         };
         let age_ms = u64::from(now_ms.wrapping_sub(conn.since_ms));
         self.expect_expiry(id);
+        self.announce_expiry(id);
         let options = &self.live.options;
         let Some(conn) = self.conns.get(id) else { return };
         let lifetime_ms = options.lifetime_max_ms.map(|max_ms| jitter(max_ms, id));

@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aliases;
 mod caps;
+mod changes;
 mod forms;
 mod http;
 mod late;

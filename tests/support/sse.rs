@@ -103,11 +103,27 @@ impl Stream {
         path: &str,
         headers: &[(&str, &str)],
     ) -> io::Result<Self> {
+        let mut head = http::head(address, "GET", path, headers);
+        head.push_str("Accept: text/event-stream\r\n\r\n");
+        Self::send(address, head.as_bytes())
+    }
+
+    /// POST `body` to `path` and read the answer's head.
+    pub(crate) fn open_post(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Self> {
+        let mut head = http::head(address, "POST", path, headers);
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        Self::send(address, &[head.as_bytes(), body].concat())
+    }
+
+    fn send(address: SocketAddr, request: &[u8]) -> io::Result<Self> {
         let mut stream = TcpStream::connect_timeout(&address, http::TIMEOUT)?;
         stream.set_read_timeout(Some(http::TIMEOUT))?;
-        let mut request = http::head(address, "GET", path, headers);
-        request.push_str("Accept: text/event-stream\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
+        stream.write_all(request)?;
         let mut reader = BufReader::new(stream);
         let (status, headers) = http::read_head(&mut reader)?;
         Ok(Self { reader, pending: VecDeque::new(), parser: Parser::default(), status, headers })

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::id::{Epoch, EventId};
+use crate::proto::iso8601;
 
 /// The first lines of a stream's body. None ends with a blank line of its own: some clients
 /// deliver an empty message for every one.
@@ -84,6 +85,11 @@ pub enum ControlEvent {
     },
     /// All that was missed has been sent.
     CaughtUp,
+    /// The stream's token ends soon.
+    TokenExpiring {
+        /// The first second since 1970 in which it is refused.
+        expires_unix_s: u64,
+    },
     /// The stream ends.
     Bye {
         /// Why.
@@ -103,6 +109,7 @@ impl ControlEvent {
             Self::Open { .. } => "sse.open",
             Self::Gap { .. } => "sse.gap",
             Self::CaughtUp => "sse.caught-up",
+            Self::TokenExpiring { .. } => "sse.token-expiring",
             Self::Bye { .. } => "sse.bye",
         }
     }
@@ -128,6 +135,10 @@ impl ControlEvent {
                 "missed": missed,
             }),
             Self::CaughtUp => json!({}),
+            Self::TokenExpiring { expires_unix_s } => json!({
+                "expires": expires_unix_s,
+                "expires_at": iso8601(expires_unix_s.saturating_mul(1_000)),
+            }),
             Self::Bye { reason, reconnect, .. } => json!({
                 "reason": match reason {
                     ByeReason::Evicted => "evicted",

@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::Twist;
 use crate::auth::sign::{TokenRequest, sign};
-use crate::auth::{Algorithm, Keys, PublisherToken, Rules};
+use crate::auth::{Algorithm, ConnectionNames, Keys, PublisherToken, Rules};
 use crate::conn::State;
 use crate::driver::sim::{Fleet, PUBLISH_TOKEN, Script, SimDriver, World};
 use crate::journal::testing::{draft, epoch};
 use crate::journal::{Journal, JournalSettings, Namespace, Namespaces, Overflow, StoreSettings};
 use crate::worker::conns::{Conn, Half};
-use crate::worker::{Node, Options, Pace, Phase, Worker};
+use crate::worker::{Live, Node, Options, Pace, Phase, Worker};
 
 /// After so many turns a stopping publisher stops.
 const STOP_TURN: u64 = 40;
@@ -127,15 +127,14 @@ impl SimFleet {
         let hash_seed = world.draw();
         let (journal, readers) = Journal::new(settings, epoch(), 1, hash_seed, script.workers);
         let publisher = PublisherToken::new(PUBLISH_TOKEN.as_bytes()).expect("a token");
-        let node = Arc::new(Node::new(
-            draws.options(),
-            journal,
-            keys(),
-            Rules::default(),
-            Some(publisher),
-            script.workers,
-            0,
-        ));
+        let live = Live {
+            options: draws.options(),
+            keys: keys(),
+            rules: Rules::default(),
+            publisher: Some(publisher),
+        };
+        let names = ConnectionNames::generate().expect("randomness");
+        let node = Arc::new(Node::new(live, journal, names, script.workers, 0));
         let workers = readers.into_iter().enumerate().map(|(index, reader)| {
             Worker::new(Arc::clone(&node), index, world.driver(index), reader)
         });
