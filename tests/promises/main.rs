@@ -7,6 +7,7 @@ mod support;
 
 mod caps;
 mod forms;
+mod hostile;
 mod http;
 mod late;
 mod namespaces;
