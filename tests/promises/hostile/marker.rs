@@ -275,7 +275,7 @@ fn leaves_no_trace(format: &str) {
     let slow = slow.join().expect("read");
     assert!(slow.contains(" 408 "), "{slow}");
     collected.keep("a head that does not end", slow);
-    for status in [200, 400, 401, 403, 404, 405, 413, 414, 421, 431, 501, 505] {
+    for status in [200, 400, 401, 403, 404, 405, 413, 414, 421, 431, 505] {
         assert!(collected.statuses.contains(&status), "no answer was {status}");
     }
     // The settings read again: as they are, then with a secret that is wrong.
@@ -324,14 +324,19 @@ fn clients_on_the_terminal_do_not_repeat_their_token() {
     let folder = new_folder();
     let mut collected = Collected::default();
     let (url, dead) = (server.url(""), format!("http://{}", free_address()));
-    for url in [&*url, &dead, "ftp://nowhere"] {
-        for token in ["zkTokenMark3Bn6w", &tokens()[2], &tokens()[8]] {
-            for args in [&["publish", "b", "x"][..], &["subscribe", "b"]] {
-                let args = [args, &["--url", url, "--token", token]].concat();
-                let output = collected.run(&folder, &args);
-                assert!(!output.status.success(), "{args:?}");
-                assert!(!output.stderr.is_empty(), "{args:?} says nothing");
-            }
+    for token in ["zkTokenMark3Bn6w", &tokens()[2], &tokens()[8]] {
+        let asked = [
+            ["subscribe", "b", "--url", &url],
+            ["publish", "b", "--url", &url],
+            ["publish", "b", "--url", &dead],
+            ["publish", "b", "--url", "ftp://nowhere"],
+        ];
+        for args in asked {
+            let args = [&args[..], &["--token", token]].concat();
+            let output = collected.run(&folder, &args);
+            assert!(!output.status.success(), "{args:?}");
+            let said = output.stdout.len() + output.stderr.len();
+            assert!(said > 0, "{args:?} says nothing");
         }
     }
     // A line end would begin a field of its own.

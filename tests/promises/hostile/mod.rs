@@ -73,12 +73,12 @@ impl Door {
         .as_bytes()
         .to_vec();
         // Line ends end the field, and what stands around a value is not part of it.
-        let around =
-            |byte: &u8| matches!(byte, b' ' | b'\t') || (self == Self::Cookie && *byte == b'"');
+        let cookie = self == Self::Cookie;
+        let around = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let cut = |byte: &u8| matches!(byte, b'\r' | b'\n') || (cookie && *byte == b';');
+        let quoted = cookie && token.starts_with(b"\"") && token.ends_with(b"\"");
         let edges = [token.first(), token.last()];
-        let cut =
-            |byte: &u8| matches!(byte, b'\r' | b'\n') || (self == Self::Cookie && *byte == b';');
-        if edges.into_iter().flatten().any(around) || token.iter().any(cut) {
+        if quoted || edges.into_iter().flatten().any(around) || token.iter().any(cut) {
             return None;
         }
         bytes.extend_from_slice(token);

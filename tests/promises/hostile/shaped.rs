@@ -196,8 +196,8 @@ fn signatures(cases: &mut Cases) {
     for len in [1, 15, 16, 30, 31] {
         add(format!("the first {len} bytes"), &good[..len]);
     }
-    for extra in [&b"\0"[..], b"x", &good] {
-        add(format!("{} bytes more", extra.len()), &[&good, extra].concat());
+    for (name, extra) in [("NUL", &b"\0"[..]), ("a byte", b"x"), ("itself", &good)] {
+        add(format!("{name} behind"), &[&good, extra].concat());
     }
     for byte in [0, 0xff] {
         for len in [32, 48, 64] {
@@ -268,7 +268,8 @@ fn spellings(cases: &mut Cases) {
     cases.add("the standard alphabet in the claims", seal(&format!("{header}.{other}")));
     let insertions = [
         "=", "==", " ", "\t", "\n", "\r\n", "\0", "%", "%3D", "%2E", "+", "/", "*", "~", "\u{a0}",
-        "\u{200b}", "\u{feff}", "\u{e9}", "\u{ff21}", "\"", ",", ";", "\\", "\u{7f}",
+        "\u{85}", "\u{3000}", "\u{200b}", "\u{feff}", "\u{e9}", "\u{ff21}", "\"", ",", ";", "\\",
+        "\u{7f}",
     ];
     for text in insertions {
         for (place, parts) in [
@@ -291,6 +292,7 @@ fn spellings(cases: &mut Cases) {
     let good = seal(&format!("{header}.{claims}"));
     cases.add("escaped dots", good.replace('.', "%2E"));
     cases.add("escaped whole", good.bytes().map(|b| format!("%{b:02X}")).collect::<String>());
+    cases.add("in quotes", format!("\"{good}\""));
     cases.add("upper case", good.to_uppercase());
     cases.add("base64 of a token", base64(&good));
     cases.add("a scheme in front", format!("Bearer {good}"));
