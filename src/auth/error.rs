@@ -49,8 +49,8 @@ pub enum TokenError {
     /// `typ` tells another kind of token (RFC 8725 3.11).
     #[error("the token is of another type than JWT")]
     Type,
-    /// `crit` asks for an extension (RFC 7515 4.1.11); none is known here.
-    #[error("the token asks for an extension that is not supported (crit)")]
+    /// `crit` (RFC 7515 4.1.11) or `b64` (RFC 7797) asks for an extension; none is known here.
+    #[error("the token asks for an extension that is not supported (crit, b64)")]
     Critical,
     /// No secret is configured, so nothing can be verified.
     #[error("this server has no secret to verify tokens with")]

@@ -72,7 +72,9 @@ struct Header {
 impl Header {
     fn read(part: &str) -> Result<Self, TokenError> {
         let mut object = json::read_object(&decode(part)?).ok_or(TokenError::Header)?;
-        if object.contains_key("crit") {
+        // RFC 7797 7: no JWT has an unencoded payload, whether `crit` says so or not.
+        let unencoded = object.get("b64").is_some_and(|b64| *b64 != Value::Bool(true));
+        if unencoded || object.contains_key("crit") {
             return Err(TokenError::Critical);
         }
         let algorithm = match object.get("alg") {

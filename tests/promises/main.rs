@@ -9,6 +9,7 @@ mod aliases;
 mod caps;
 mod changes;
 mod forms;
+mod hostile;
 mod http;
 mod late;
 mod namespaces;

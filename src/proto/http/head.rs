@@ -378,13 +378,14 @@ impl<'b> Head<'b> {
         self.field("content-type").and_then(|value| value.split(';').next()).map(str::trim)
     }
 
-    /// The value of a cookie (RFC 6265 section 5.4), unquoted.
+    /// The value of a cookie (RFC 6265 section 5.4), without the pair of quotes it may stand in.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'b str> {
         let mut pairs = self.all("cookie").flat_map(|value| value.split(';'));
         pairs.find_map(|pair| {
-            let (known, value) = pair.trim().split_once('=')?;
-            (known == name).then(|| value.trim_matches('"'))
+            let (known, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
+            let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            (known == name).then(|| unquoted.unwrap_or(value))
         })
     }
 
@@ -392,7 +393,8 @@ impl<'b> Head<'b> {
     #[must_use]
     pub fn bearer(&self) -> Option<&'b str> {
         let (scheme, token) = self.field("authorization")?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        // No other white space: what stands around a token and is no OWS makes it another one.
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches([' ', '\t']))
     }
 }
 

@@ -180,6 +180,10 @@ fn bad_headers() -> Vec<(String, TokenError)> {
         let header = format!(r#"{{"alg":"HS256","crit":{crit}}}"#);
         table.push((signed(header, CLAIMS), TokenError::Critical));
     }
+    for b64 in ["false", "null", "0", r#""true""#] {
+        let header = format!(r#"{{"alg":"HS256","b64":{b64}}}"#);
+        table.push((signed(header, CLAIMS), TokenError::Critical));
+    }
     for kid in ["null", "1", "[]", r#"["k"]"#, "{}", "true"] {
         let header = format!(r#"{{"alg":"HS256","kid":{kid}}}"#);
         table.push((signed(header, CLAIMS), TokenError::Header));

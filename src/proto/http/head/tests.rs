@@ -30,6 +30,36 @@ fn a_head_and_its_fields() {
     assert!(!head.keeps_alive());
 }
 
+/// A token with anything else around it is another token.
+#[test]
+fn only_ows_and_one_pair_of_quotes_stand_around_values() {
+    let read = |field: &str| {
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
+        let limits = HeadLimits::default();
+        match parse_head(text.as_bytes(), &mut Scan::default(), &limits) {
+            Parsed::Complete { head, .. } => {
+                head.bearer().or(head.cookie("c")).unwrap_or("none").to_owned()
+            }
+            _ => panic!("not complete"),
+        }
+    };
+    for (field, value) in [
+        ("Authorization: Bearer \t t \t", "t"),
+        ("Authorization: Bearer t\u{a0}", "t\u{a0}"),
+        ("Authorization: Bearer \u{3000}t", "\u{3000}t"),
+        ("Authorization: Bearer \u{85}", "\u{85}"),
+        ("Cookie: a=1;\t c=t\t; b=2", "t"),
+        ("Cookie: c=\"t\"", "t"),
+        ("Cookie: c=\"t", "\"t"),
+        ("Cookie: c=\"\"t\"\"", "\"t\""),
+        ("Cookie: c=\"", "\""),
+        ("Cookie: c=t\u{a0}", "t\u{a0}"),
+        ("Cookie: \u{a0}c=t", "none"),
+    ] {
+        assert_eq!(read(field), value, "{field}");
+    }
+}
+
 #[test]
 fn partial_at_every_cut_and_linear_in_a_drip() {
     let limits = HeadLimits::default();
