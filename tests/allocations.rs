@@ -14,7 +14,7 @@ use ringcast::auth::{Keys, PublisherToken, Rules};
 use ringcast::driver::{Doorbells, UringDriver, UringSettings};
 use ringcast::journal::{Journal, JournalSettings};
 use ringcast::proto::sse::Epoch;
-use ringcast::worker::{Node, Options, Phase, Worker};
+use ringcast::worker::{Live, Node, Options, Phase, Worker};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -82,12 +82,15 @@ fn node() -> (Arc<Node>, ringcast::journal::Reader) {
     let settings = JournalSettings { entries: 1 << 10, ..JournalSettings::default() };
     let (journal, mut readers) = Journal::new(settings, Epoch::from_random(7), 1, 7, 1);
     let node = Node::new(
-        // No heartbeat may come between two events.
-        Options { heartbeat_ms: 3_600_000, ..Options::default() },
+        Live {
+            // No heartbeat may come between two events.
+            options: Options { heartbeat_ms: 3_600_000, ..Options::default() },
+            keys: Keys::single(b"a secret of thirty-two bytes or more").expect("a key"),
+            rules: Rules::default(),
+            publisher: Some(PublisherToken::new(TOKEN.as_bytes()).expect("a token")),
+            callback: None,
+        },
         journal,
-        Keys::single(b"a secret of thirty-two bytes or more").expect("a key"),
-        Rules::default(),
-        Some(PublisherToken::new(TOKEN.as_bytes()).expect("a token")),
         1,
         0,
     );

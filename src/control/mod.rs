@@ -1,6 +1,7 @@
 //! The cold half: start, the operators' address, signals, stop.
 
 mod admin;
+mod callback;
 mod listen;
 mod log;
 mod options;
@@ -19,7 +20,7 @@ use crate::config::{Loaded, Settings, Sources};
 use crate::driver::{ControlBell, Doorbells, StartError, UringDriver, UringSettings, probe, sys};
 use crate::journal::{Journal, Reader};
 use crate::proto::sse::Epoch;
-use crate::worker::{Live, Node, Phase, Worker};
+use crate::worker::{Node, Phase, Worker};
 use reload::Reload;
 
 /// Exit codes (sysexits.h where it has one).
@@ -116,10 +117,7 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
         None => demo_token(&live.keys, &live.rules, settings.auth.token_ttl),
         Some(_) => Some("$AUTH_TOKEN".to_owned()),
     };
-    let Live { options, keys, rules, publisher } = live;
-    let now_unix_ms = sys::unix_ms();
-    let node = Node::new(options, journal, keys, rules, publisher, workers, now_unix_ms);
-    let node = Arc::new(node);
+    let node = Arc::new(Node::new(live, journal, workers, sys::unix_ms()));
     let doorbells = Arc::new(Doorbells::new(workers));
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
     tokio_uring::start(async {
@@ -129,6 +127,7 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
         let screen = Screen { settings, addresses: &addresses, admin: admin_address, workers };
         print!("{}", screen.text(&report, ready_token.as_deref()));
         log_start(loaded, &addresses, workers, &report);
+        tokio_uring::spawn(callback::run(Arc::clone(&node), Arc::clone(&doorbells)));
         let stop = Stop { node: Arc::clone(&node), doorbells };
         let reload = Reload {
             sources,

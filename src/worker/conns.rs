@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::parked::PublishJob;
 use super::route::Awaited;
+use super::session::Waiting;
 use crate::conn::{Armed, Operation, State, Step};
 use crate::driver::{ConnId, Sock};
 use crate::hub::Shelves;
@@ -58,6 +59,8 @@ pub(super) struct Request {
     pub(super) origin: Option<Box<str>>,
     /// The publish that waits for room.
     pub(super) job: Option<Box<PublishJob>>,
+    /// The subscription that waits for the callback.
+    pub(super) waiting: Option<Box<Waiting>>,
 }
 
 /// What a stream needs beyond its position; none for one that is live and has no filter.

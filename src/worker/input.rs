@@ -207,7 +207,8 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn take_next(&mut self, id: ConnId, next: Next) {
+    /// Takes the step that follows a head.
+    pub(super) fn take_next(&mut self, id: ConnId, next: Next) {
         let deadline_ms = self.now.mono_ms + self.live.options.body_timeout_ms;
         match next {
             Next::Answered => self.answered(id),
@@ -324,6 +325,7 @@ impl<D: Driver> Worker<D> {
         self.take_up(id);
         self.answer(id);
         self.flush();
+        self.hear_late(id);
         let reads = |state| matches!(state, State::Head | State::Body);
         if self.conns.get(id).is_some_and(|conn| reads(conn.state)) {
             self.resume_input(id);
@@ -339,6 +341,8 @@ impl<D: Driver> Worker<D> {
             if !self.parked.contains(&id) {
                 self.parked.push_back(id);
             }
+        } else if request.waiting.is_some() {
+            conn.step(Step::Park);
         } else if request.body.is_some() {
             conn.step(Step::BodyExpected);
         } else if conn.linked {
@@ -362,11 +366,13 @@ impl Request {
             close_after: false,
             origin: None,
             job: None,
+            waiting: None,
         }
     }
 
     /// The connection ends once what was asked is answered; nothing more of it is read.
     fn is_last(&self) -> bool {
-        self.close_after && self.body.is_none() && self.job.is_none()
+        let Self { body, job, waiting, .. } = self;
+        self.close_after && body.is_none() && job.is_none() && waiting.is_none()
     }
 }

@@ -20,6 +20,7 @@ mod poll;
 mod publish;
 mod reply;
 mod route;
+mod session;
 mod shape;
 #[cfg(test)]
 mod simulation;
@@ -94,6 +95,8 @@ pub struct Worker<D: Driver> {
     /// Streams and waiting long-polls.
     streams: usize,
     lagging: usize,
+    /// Subscriptions that wait for the callback.
+    asking: usize,
     /// Publishes of this worker that wait for room.
     parked: VecDeque<ConnId>,
     own_caps: caps::OwnCaps,
@@ -142,6 +145,7 @@ impl<D: Driver> Worker<D> {
             last_seq,
             streams: 0,
             lagging: 0,
+            asking: 0,
             parked: VecDeque::new(),
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),

@@ -7,7 +7,8 @@ use super::caps::Admission;
 use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
-use crate::auth::{Keys, PublisherToken, Rules};
+use super::session::Sessions;
+use crate::auth::{Callback, Keys, PublisherToken, Rules};
 use crate::journal::Journal;
 use crate::obs::Counters;
 
@@ -36,6 +37,8 @@ pub struct Live {
     pub rules: Rules,
     /// The fixed publish token.
     pub publisher: Option<PublisherToken>,
+    /// Knows the sessions that no key verifies.
+    pub callback: Option<Arc<Callback>>,
 }
 
 /// One node: the log, who may do what, and what is counted.
@@ -50,6 +53,7 @@ pub struct Node {
     pub orders: Orders,
     pub(super) admission: Admission,
     pub(super) held: Held,
+    pub(super) sessions: Sessions,
     /// Counters by core.
     pub counters: Box<[Counters]>,
     /// When it started, wall-clock milliseconds.
@@ -64,21 +68,19 @@ impl Node {
     /// A node that serves.
     #[must_use]
     pub fn new(
-        options: Options,
+        live: Live,
         journal: Arc<Journal>,
-        keys: Keys,
-        rules: Rules,
-        publisher: Option<PublisherToken>,
         workers: usize,
         started_unix_ms: u64,
     ) -> Self {
         Self {
-            live: Mutex::new(Arc::new(Live { options, keys, rules, publisher })),
+            live: Mutex::new(Arc::new(live)),
             replaced: AtomicU64::new(0),
             journal,
             orders: Orders::new(workers),
             admission: Admission::default(),
             held: Held::default(),
+            sessions: Sessions::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
             started_unix_ms,
             revocation: AtomicU64::new(0),

@@ -1,4 +1,4 @@
-//! What other cores, and the operators, ask of a worker.
+//! What other cores, and the cold half, ask of a worker.
 //!
 //! Orders are rare, so they stand in a list behind a lock; a doorbell says that one is there.
 
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Worker;
+use crate::auth::callback::{Fingerprint, Verdict};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::proto::sse::ByeReason;
@@ -21,6 +22,15 @@ pub enum Order {
         reason: ByeReason,
         /// It may come again.
         reconnect: bool,
+    },
+    /// The callback has said who asks on this connection, if that still waits for it.
+    Verdict {
+        /// Which.
+        id: ConnId,
+        /// The question it is the answer to.
+        of: Fingerprint,
+        /// The answer.
+        verdict: Verdict,
     },
 }
 
@@ -67,7 +77,7 @@ impl<D: Driver> Worker<D> {
     /// Has something done by the worker it belongs to.
     pub(super) fn order(&mut self, worker: usize, order: Order) {
         if worker == self.index {
-            return self.obey(&order);
+            return self.obey(order);
         }
         self.node.orders.put(worker, order);
         self.driver.ring(worker);
@@ -77,12 +87,15 @@ impl<D: Driver> Worker<D> {
     /// Does what others have asked for.
     pub(super) fn obey_all(&mut self) {
         for order in self.node.orders.take(self.index) {
-            self.obey(&order);
+            self.obey(order);
+            if self.outbox.is_full(self.pace.sends_max) {
+                self.flush();
+            }
         }
     }
 
-    fn obey(&mut self, order: &Order) {
-        match *order {
+    fn obey(&mut self, order: Order) {
+        match order {
             Order::End { id, reason, reconnect } => {
                 match self.conns.get(id).map(|conn| conn.state) {
                     Some(State::Streaming) => self.bye(id, reason, reconnect),
@@ -90,6 +103,7 @@ impl<D: Driver> Worker<D> {
                     _ => {}
                 }
             }
+            Order::Verdict { id, of, verdict } => self.hear(id, of, verdict),
         }
     }
 }
@@ -118,7 +132,7 @@ mod tests {
             .take(1)
             .into_iter()
             .map(|order| match order {
-                Order::End { id, .. } => id.slot,
+                Order::End { id, .. } | Order::Verdict { id, .. } => id.slot,
             })
             .collect();
         assert_eq!(slots, [0, 1, 2]);

@@ -6,8 +6,19 @@ use super::options::RefuseBy;
 use super::route::{Asked, Next};
 use crate::driver::{ConnId, Driver};
 use crate::proto::http::cors::{Cors, Fields, write_fields};
-use crate::proto::http::{Head, Problem, Response};
+use crate::proto::http::{Framing, Head, Problem, Response};
 use crate::proto::sse::{ByeReason, ControlEvent, write_preamble, write_stream_head};
+
+/// How a request for a stream is answered; what is left of it once the request is gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// A temporary refusal is said in a stream.
+    in_band: bool,
+    /// Headers only.
+    pub(super) head_only: bool,
+    /// It has a body that nobody reads.
+    pub(super) has_body: bool,
+}
 
 impl<D: Driver> Worker<D> {
     /// Puts an answer to the request under way into the output; the caller takes the step.
@@ -34,16 +45,8 @@ impl<D: Driver> Worker<D> {
         self.reply_by(id, |close, fields, out| problem.write(close, head_only, fields, out));
     }
 
-    /// Refuses a stream: where it is for a while only, in the way its client can bear.
-    ///
-    /// A browser's `EventSource` gives up for ever on any status but 200.
-    pub(super) fn refuse_stream(
-        &mut self,
-        id: ConnId,
-        problem: &Problem,
-        asked: &Asked<'_, '_>,
-        name: Option<&str>,
-    ) -> Next {
+    /// How a request for a stream is answered.
+    pub(super) fn manner(&self, asked: &Asked<'_, '_>, name: Option<&str>) -> Manner {
         let (head, options) = (asked.head, &self.live.options);
         let by = match asked.option("refuse") {
             Some("status") => RefuseBy::Status,
@@ -57,13 +60,28 @@ impl<D: Driver> Worker<D> {
                 head.lists("accept", "text/event-stream") && head.field("sec-fetch-mode").is_some()
             }
         };
-        let retry_after_s = problem.retry_after_s.filter(|_| in_band && !asked.is_head());
-        let Some(retry_after_s) = retry_after_s else { return self.refused(id, problem, head) };
-        self.node.counters[self.index].refusals.add(1);
+        Manner { in_band, head_only: asked.is_head(), has_body: head.framing() != Framing::None }
+    }
+
+    /// Refuses a stream: where it is for a while only, in the way its client can bear.
+    ///
+    /// A browser's `EventSource` gives up for ever on any status but 200.
+    pub(super) fn refuse_stream(
+        &mut self,
+        id: ConnId,
+        problem: &Problem,
+        manner: Manner,
+    ) -> Next {
+        let retry_after_s = problem.retry_after_s.filter(|_| manner.in_band && !manner.head_only);
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
-            request.close_after = true;
+            request.close_after |= manner.has_body || retry_after_s.is_some();
         }
-        self.reply_stream(Form::Sse, head.field("origin"));
+        let Some(retry_after_s) = retry_after_s else {
+            self.refuse(id, problem, manner.head_only);
+            return Next::Answered;
+        };
+        self.node.counters[self.index].refusals.add(1);
+        self.reply_stream(id, Form::Sse);
         write_preamble(&mut self.out, spread_ms(retry_after_s, id, self.now.mono_ms));
         let draining = self.drain.is_some();
         let reason = if draining { ByeReason::Drain } else { ByeReason::Busy };
@@ -82,8 +100,10 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Writes the head of a stream.
-    pub(super) fn reply_stream(&mut self, form: Form, origin: Option<&str>) {
+    pub(super) fn reply_stream(&mut self, id: ConnId, form: Form) {
         let options = &self.live.options;
+        let request = self.conns.get(id).and_then(|conn| conn.request.as_ref());
+        let origin = request.and_then(|request| request.origin.as_deref());
         let mut fields = Vec::new();
         if form == Form::Gzip {
             fields.extend_from_slice(b"Content-Encoding: gzip\r\n");

@@ -8,17 +8,35 @@ use super::Worker;
 use super::conns::{Extra, Form, Half, Join, wrap_ms};
 use super::options::Subscribers;
 use super::planted::{Planted, is_planted};
+use super::reply::Manner;
 use super::route::{Asked, Next};
+use super::session::Who;
 use crate::auth::Identity;
 use crate::conn::{Operation, Step};
 use crate::driver::{ConnId, Driver};
 use crate::hub::Hub;
 use crate::journal::ChannelKey;
 use crate::proto::channel::{self, Selector};
+use crate::proto::forwarded::Client;
 use crate::proto::gzip;
 use crate::proto::http::{Head, Problem, Response};
 use crate::proto::sse::{ControlEvent, EventId, Heartbeat, write_preamble};
 use crate::proto::subscribe::{Control, Resume, Subscription};
+
+/// A subscription as it was asked for: all that is needed of its request once that is gone.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    subscription: Subscription,
+    form: Form,
+    /// The true address of whoever asks.
+    pub(super) client: Client,
+    pub(super) manner: Manner,
+}
+
+/// A node on its way out takes no streams.
+pub(super) fn draining_problem() -> Problem {
+    Problem::new(503, "draining", "this node is being emptied").retry_after(1)
+}
 
 impl<D: Driver> Worker<D> {
     /// Answers `GET /sse...` and `GET /poll...`.
@@ -29,56 +47,73 @@ impl<D: Driver> Worker<D> {
         name: Option<&str>,
         poll: bool,
     ) -> Next {
-        let head = asked.head;
-        match self.admit(asked, name) {
-            Err(problem) => self.refuse_stream(id, &problem, asked, name),
-            Ok((subscription, _)) if subscription.resume == Resume::Ended => {
-                self.reply(id, Response::new(204));
-                Next::Answered
-            }
-            Ok((subscription, identity)) => {
-                let form = if poll || subscription.once {
-                    Form::Poll
-                } else if head.lists("accept", "application/x-ndjson") {
-                    Form::Ndjson
-                } else if self.compresses(&subscription) && accepts_gzip(head) {
-                    Form::Gzip
-                } else {
-                    Form::Sse
-                };
-                if asked.is_head() {
-                    return self.answer_head(id, form, head);
-                }
-                if form != Form::Poll {
-                    let client = self.client(id, head);
-                    if let Err(problem) = self.enter(id, &identity, client) {
-                        return self.refuse_stream(id, &problem, asked, name);
-                    }
-                    self.reply_stream(form, head.field("origin"));
-                }
-                self.begin(id, subscription, &identity, form)
-            }
+        let manner = self.manner(asked, name);
+        let wanted = self.read_wanted(id, asked, name, poll, manner);
+        match wanted.and_then(|wanted| Ok((wanted, self.who(asked)?))) {
+            Err(problem) => self.refuse_stream(id, &problem, manner),
+            Ok((wanted, Who::Known(identity))) => self.go_in(id, wanted, &identity),
+            Ok((wanted, Who::Unknown(credentials))) => self.ask(id, credentials, asked, wanted),
         }
     }
 
-    /// Who may receive what.
-    fn admit(
-        &mut self,
+    fn read_wanted(
+        &self,
+        id: ConnId,
         asked: &Asked<'_, '_>,
         name: Option<&str>,
-    ) -> Result<(Subscription, Arc<Identity>), Problem> {
+        poll: bool,
+        manner: Manner,
+    ) -> Result<Wanted, Problem> {
         if self.drain.is_some() {
-            let detail = "this node is being emptied";
-            return Err(Problem::new(503, "draining", detail).retry_after(1));
+            return Err(draining_problem());
         }
+        let head = asked.head;
         let query = asked.query.iter().map(|(name, value)| (&**name, &**value));
         let name = name.filter(|name| !name.is_empty());
-        let last_event_id = asked.head.field("last-event-id");
+        let last_event_id = head.field("last-event-id");
         let channels_max = self.live.options.channels_per_stream_max;
         let subscription = Subscription::read(name, query, last_event_id, channels_max)
             .map_err(|error| Problem::new(400, "bad-subscription", error.to_string()))?;
-        let found = self.identify(asked)?;
-        let identity = found.map_or_else(|| Arc::new(Identity::anonymous()), |found| found.0);
+        let form = if poll || subscription.once {
+            Form::Poll
+        } else if head.lists("accept", "application/x-ndjson") {
+            Form::Ndjson
+        } else if self.compresses(&subscription) && accepts_gzip(head) {
+            Form::Gzip
+        } else {
+            Form::Sse
+        };
+        Ok(Wanted { subscription, form, client: self.client(id, head), manner })
+    }
+
+    /// Lets somebody in who is known now, where grants, rates and caps allow it.
+    pub(super) fn go_in(&mut self, id: ConnId, wanted: Wanted, identity: &Arc<Identity>) -> Next {
+        let Wanted { subscription, form, client, manner } = wanted;
+        if let Err(problem) = self.admit(&subscription, identity) {
+            return self.refuse_stream(id, &problem, manner);
+        }
+        if subscription.resume == Resume::Ended {
+            self.reply(id, Response::new(204));
+            return Next::Answered;
+        }
+        if manner.head_only {
+            return self.answer_head(id, form);
+        }
+        if form != Form::Poll {
+            if let Err(problem) = self.enter(id, identity, client) {
+                return self.refuse_stream(id, &problem, manner);
+            }
+            self.reply_stream(id, form);
+        }
+        self.begin(id, subscription, identity, form)
+    }
+
+    /// Who may receive what.
+    fn admit(&self, subscription: &Subscription, identity: &Identity) -> Result<(), Problem> {
+        // It may have begun while the callback was asked.
+        if self.drain.is_some() {
+            return Err(draining_problem());
+        }
         let open = !subscription.selectors.is_empty()
             && (self.live.options.anonymous
                 || subscription.selectors.iter().all(|s| self.who_may(s) == Subscribers::Anyone));
@@ -90,10 +125,7 @@ impl<D: Driver> Worker<D> {
             };
             return Err(Problem::new(401, "token-missing", detail));
         }
-        for selector in &subscription.selectors {
-            self.may_subscribe(&identity, selector)?;
-        }
-        Ok((subscription, identity))
+        subscription.selectors.iter().try_for_each(|selector| self.may_subscribe(identity, selector))
     }
 
     /// Who may subscribe to all that a selector selects.
@@ -137,11 +169,11 @@ impl<D: Driver> Worker<D> {
     }
 
     /// HEAD: the headers, then the end.
-    fn answer_head(&mut self, id: ConnId, form: Form, head: &Head<'_>) -> Next {
+    fn answer_head(&mut self, id: ConnId, form: Form) -> Next {
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after = true;
         }
-        self.reply_stream(form, head.field("origin"));
+        self.reply_stream(id, form);
         Next::Answered
     }
 

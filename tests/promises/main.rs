@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callback;
 mod caps;
 mod forms;
 mod http;

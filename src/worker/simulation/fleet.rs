@@ -10,7 +10,7 @@ use crate::driver::sim::{Fleet, PUBLISH_TOKEN, Script, SimDriver, World};
 use crate::journal::testing::{draft, epoch};
 use crate::journal::{Journal, JournalSettings, Namespace, Namespaces, Overflow, StoreSettings};
 use crate::worker::conns::{Conn, Half};
-use crate::worker::{Node, Options, Pace, Phase, Worker};
+use crate::worker::{Live, Node, Options, Pace, Phase, Worker};
 
 /// After so many turns a stopping publisher stops.
 const STOP_TURN: u64 = 40;
@@ -128,11 +128,14 @@ impl SimFleet {
         let (journal, readers) = Journal::new(settings, epoch(), 1, hash_seed, script.workers);
         let publisher = PublisherToken::new(PUBLISH_TOKEN.as_bytes()).expect("a token");
         let node = Arc::new(Node::new(
-            draws.options(),
+            Live {
+                options: draws.options(),
+                keys: keys(),
+                rules: Rules::default(),
+                publisher: Some(publisher),
+                callback: None,
+            },
             journal,
-            keys(),
-            Rules::default(),
-            Some(publisher),
             script.workers,
             0,
         ));
