@@ -139,7 +139,11 @@ impl Checker<'_> {
         let near = ["localhost", "127.", "[::1]"];
         if !near.iter().any(|near| rest.starts_with(near)) {
             let problem = "cookies and tokens travel there unencrypted";
-            self.warn("auth.callback.url", problem, "write an https:// URL unless that network is yours");
+            self.warn(
+                "auth.callback.url",
+                problem,
+                "write an https:// URL unless that network is yours",
+            );
         }
     }
 

@@ -125,7 +125,9 @@ impl Carrier {
         let tls = match tls {
             Ok(tls) => tls,
             Err(error) => {
-                tracing::warn!("auth.callback: https:// cannot be asked, nobody is trusted: {error}");
+                tracing::warn!(
+                    "auth.callback: https:// cannot be asked, nobody is trusted: {error}"
+                );
                 HttpsConnectorBuilder::new().with_tls_config(trust_nobody()?)
             }
         };
@@ -239,12 +241,11 @@ fn request(question: &Question) -> Result<Request<Empty<Bytes>>, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::callback::{Bounds, Callback, Credentials};
     use crate::auth::Rules;
+    use crate::auth::callback::{Bounds, Callback, Credentials};
 
     fn question(url: &str, authorization: &str) -> Question {
-        let bounds =
-            Bounds { timeout_ms: 1_000, cache_ms: 0, cache_entries: 0, in_flight_max: 1 };
+        let bounds = Bounds { timeout_ms: 1_000, cache_ms: 0, cache_entries: 0, in_flight_max: 1 };
         let callback = Callback::new(url.to_owned(), bounds, &Rules::default());
         let credentials = Credentials::new(Some(authorization.to_owned()), Some("c=1".to_owned()));
         Question {

@@ -67,12 +67,7 @@ pub struct Node {
 impl Node {
     /// A node that serves.
     #[must_use]
-    pub fn new(
-        live: Live,
-        journal: Arc<Journal>,
-        workers: usize,
-        started_unix_ms: u64,
-    ) -> Self {
+    pub fn new(live: Live, journal: Arc<Journal>, workers: usize, started_unix_ms: u64) -> Self {
         Self {
             live: Mutex::new(Arc::new(live)),
             replaced: AtomicU64::new(0),

@@ -66,12 +66,7 @@ impl<D: Driver> Worker<D> {
     /// Refuses a stream: where it is for a while only, in the way its client can bear.
     ///
     /// A browser's `EventSource` gives up for ever on any status but 200.
-    pub(super) fn refuse_stream(
-        &mut self,
-        id: ConnId,
-        problem: &Problem,
-        manner: Manner,
-    ) -> Next {
+    pub(super) fn refuse_stream(&mut self, id: ConnId, problem: &Problem, manner: Manner) -> Next {
         let retry_after_s = problem.retry_after_s.filter(|_| manner.in_band && !manner.head_only);
         if let Some(request) = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut()) {
             request.close_after |= manner.has_body || retry_after_s.is_some();

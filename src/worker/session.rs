@@ -208,9 +208,7 @@ impl<D: Driver> Worker<D> {
         let problem = match verdict {
             Verdict::Accepted(identity) => return self.go_in(id, wanted, identity),
             _ if self.drain.is_some() => super::subscribe::draining_problem(),
-            Verdict::Refused(why) => {
-                Problem::new(why.status(), "session-refused", why.to_string())
-            }
+            Verdict::Refused(why) => Problem::new(why.status(), "session-refused", why.to_string()),
             Verdict::Unknown => {
                 self.node.counters[self.index].callback_failures.add(1);
                 let detail = "it could not be found out whose session this is";

@@ -125,7 +125,10 @@ impl<D: Driver> Worker<D> {
             };
             return Err(Problem::new(401, "token-missing", detail));
         }
-        subscription.selectors.iter().try_for_each(|selector| self.may_subscribe(identity, selector))
+        subscription
+            .selectors
+            .iter()
+            .try_for_each(|selector| self.may_subscribe(identity, selector))
     }
 
     /// Who may subscribe to all that a selector selects.

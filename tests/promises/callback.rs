@@ -115,9 +115,11 @@ fn usual(head: &str) -> (u16, String, Duration) {
         "moved" => (302, r#"{"sub":"u"}"#.to_owned(), now),
         "html" => (200, "<html>".to_owned(), now),
         "large" => (200, format!(r#"{{"sub":"u","x":"{}"}}"#, "x".repeat(70_000)), now),
-        "slow" => (200, r#"{"sub":"slow"}"#.to_owned(), Duration::from_millis(700)),
         "stuck" => (200, r#"{"sub":"stuck"}"#.to_owned(), Duration::from_secs(20)),
-        name => (200, format!(r#"{{"sub":"{name}","tenant":7,"publish":["**"]}}"#), now),
+        name => {
+            let body = format!(r#"{{"sub":"{name}","tenant":7,"publish":["**"]}}"#);
+            (200, body, Duration::from_millis(if name.starts_with("slow") { 700 } else { 0 }))
+        }
     }
 }
 
@@ -169,7 +171,8 @@ fn s018_a_session_gets_its_users_and_tenants_events() {
     assert_eq!(status(&rig, "/sse/user:u1", "u2"), 403);
     let head = &service.asked()[0];
     assert!(head.starts_with("GET /me?from=ringcast HTTP/1.1\r\n"), "{head}");
-    for line in ["cookie: _ga=1; session=u1", "x-forwarded-for: 127.0.0.1", "x-original-uri: /sse"] {
+    for line in ["cookie: _ga=1; session=u1", "x-forwarded-for: 127.0.0.1", "x-original-uri: /sse"]
+    {
         assert!(head.lines().any(|known| known.eq_ignore_ascii_case(line)), "{line} in {head}");
     }
 }
@@ -212,10 +215,30 @@ fn claims_stand_where_a_tokens_do() {
         service.url()
     );
     let mut rig = Rig::start_file(&text, &[]);
-    assert_eq!((status(&rig, "/sse/staff.a", "boss"), status(&rig, "/sse/staff.a", "u")), (200, 403));
+    assert_eq!(
+        (status(&rig, "/sse/staff.a", "boss"), status(&rig, "/sse/staff.a", "u")),
+        (200, 403)
+    );
     let mut stream = rig.open_with("/sse", &[("Cookie", &*cookie("u"))]);
     rig.publish("user:x", "hello");
     assert_eq!(data_of(&mut stream, 1), ["hello"]);
+}
+
+#[test]
+fn caps_count_the_streams_of_a_session() {
+    let service = Service::start(usual);
+    let env =
+        [("RINGCAST_LIMITS__PER_USER", "1"), ("RINGCAST_LIMITS__PER_USER_ON_LIMIT", "reject")];
+    let rig = rig_with(&service, &env);
+    let first = rig.open_with("/sse/a", &[("Cookie", &*cookie("slow"))]);
+    assert_problem(&get(&rig, "/sse/a", "slow"), 429, "user");
+    let _other = rig.open_with("/sse/a", &[("Cookie", &*cookie("u2"))]);
+    drop(first);
+    let again = || {
+        let cookie = cookie("slow");
+        Stream::open(rig.address(), "/sse/a", &[("Cookie", &*cookie)]).expect("an answer").status
+    };
+    assert!(wait_until(SOON, PAUSE, || again() == 200));
 }
 
 #[test]
@@ -238,7 +261,8 @@ fn a_stream_ends_with_its_session() {
 #[test]
 fn a_slow_answer_holds_nobody_up() {
     let service = Service::start(usual);
-    let mut rig = rig_with(&service, &[("RINGCAST_AUTH__ANONYMOUS", "true")]);
+    let env = [("RINGCAST_AUTH__ANONYMOUS", "true"), ("RINGCAST_LIMITS__PER_USER", "off")];
+    let mut rig = rig_with(&service, &env);
     let mut live: Vec<Stream> = (0..4).map(|_| rig.open("/sse/news")).collect();
     let address = rig.address();
     let slow: Vec<_> = (0..20)
@@ -379,10 +403,12 @@ fn cookies_count_only_for_pages_that_may() {
     let service = Service::start(usual);
     let rig = rig_with(&service, &[("SSE_CORS_ORIGINS", "https://app.example")]);
     let session = cookie("u1");
-    let of = |origin: &str| {
-        ask(&rig, "/sse/a", &[("Cookie", &*session), ("Origin", origin)]).status
-    };
-    assert_eq!((of("https://app.example"), of("https://evil.example"), of("null")), (200, 403, 403));
+    let of =
+        |origin: &str| ask(&rig, "/sse/a", &[("Cookie", &*session), ("Origin", origin)]).status;
+    assert_eq!(
+        (of("https://app.example"), of("https://evil.example"), of("null")),
+        (200, 403, 403)
+    );
     // A token of its own counts, the cookie does not go with it.
     let headers = [
         ("Cookie", &*session),

@@ -36,6 +36,7 @@ struct Flight<W> {
     waiters: HashSet<W>,
     since_ms: u64,
     asked: bool,
+    number: u64,
 }
 
 /// What a worker learns when it asks.
@@ -57,11 +58,11 @@ pub struct Table<W> {
     known: HashMap<Fingerprint, Known>,
     order: VecDeque<Aged>,
     known_bytes: usize,
-    /// Answers ever remembered.
+    /// Questions and answers ever taken.
     number: u64,
     flights: HashMap<Fingerprint, Flight<W>>,
-    /// Questions nobody carries yet, and some that nobody wants any more.
-    queue: VecDeque<Fingerprint>,
+    /// Questions nobody carries yet, with their numbers, and some that nobody wants any more.
+    queue: VecDeque<(u64, Fingerprint)>,
     question_bytes: usize,
 }
 
@@ -105,11 +106,16 @@ impl<W: Copy + Eq + Hash> Table<W> {
         self.question_bytes = bytes;
         let question = Arc::new(question);
         let waiters = HashSet::from([waiter]);
-        self.flights.insert(of, Flight { question, waiters, since_ms: now_ms, asked: false });
-        self.queue.push_back(of);
+        self.number += 1;
+        let number = self.number;
+        let flight = Flight { question, waiters, since_ms: now_ms, asked: false, number };
+        self.flights.insert(of, flight);
+        self.queue.push_back((number, of));
         if self.queue.len() > 2 * self.flights.len() + 64 {
             let flights = &self.flights;
-            self.queue.retain(|of| flights.get(of).is_some_and(|flight| !flight.asked));
+            self.queue.retain(|(number, of)| {
+                flights.get(of).is_some_and(|flight| flight.number == *number)
+            });
         }
         Reply::Begun
     }
@@ -126,8 +132,9 @@ impl<W: Copy + Eq + Hash> Table<W> {
 
     /// The next question to carry, and since when it waits.
     pub fn next(&mut self) -> Option<(Fingerprint, Arc<Question>, u64)> {
-        while let Some(of) = self.queue.pop_front() {
-            if let Some(flight) = self.flights.get_mut(&of).filter(|flight| !flight.asked) {
+        while let Some((number, of)) = self.queue.pop_front() {
+            let flight = self.flights.get_mut(&of);
+            if let Some(flight) = flight.filter(|flight| flight.number == number) {
                 flight.asked = true;
                 return Some((of, Arc::clone(&flight.question), flight.since_ms));
             }

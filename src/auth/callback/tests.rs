@@ -5,8 +5,7 @@ use crate::auth::claims::{ClaimPath, ClaimTest};
 use crate::proto::channel::Selector;
 
 fn callback(rules: &Rules) -> Callback {
-    let bounds =
-        Bounds { timeout_ms: 1_000, cache_ms: 1_000, cache_entries: 10, in_flight_max: 1 };
+    let bounds = Bounds { timeout_ms: 1_000, cache_ms: 1_000, cache_entries: 10, in_flight_max: 1 };
     Callback::new("http://localhost/".to_owned(), bounds, rules).unwrap()
 }
 
