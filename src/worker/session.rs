@@ -69,7 +69,7 @@ impl Node {
     /// The next question to carry to the callback, and since when it waits (monotonic ms). Whoever
     /// takes it gives it back with [`Node::answer_question`].
     pub fn next_question(&self) -> Option<(Fingerprint, Arc<Question>, u64)> {
-        self.sessions.table().next()
+        self.sessions.table().take_next()
     }
 
     /// Takes the callback's answer of `bytes` bytes and leaves it with the workers whose
@@ -222,6 +222,10 @@ impl<D: Driver> Worker<D> {
 
     /// The callback's answer has come for a connection that waited.
     pub(super) fn hear(&mut self, id: ConnId, of: Fingerprint, verdict: Verdict) {
+        if self.conns.get(id).is_some_and(|conn| conn.planned == self.outbox.number) {
+            // The answer before it leaves first, and may clog.
+            self.flush();
+        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         let state = conn.state;
         let waiting = conn.request.as_mut().and_then(|request| request.waiting.as_mut());

@@ -131,7 +131,7 @@ impl<W: Copy + Eq + Hash> Table<W> {
     }
 
     /// The next question to carry, and since when it waits.
-    pub fn next(&mut self) -> Option<(Fingerprint, Arc<Question>, u64)> {
+    pub fn take_next(&mut self) -> Option<(Fingerprint, Arc<Question>, u64)> {
         while let Some((number, of)) = self.queue.pop_front() {
             let flight = self.flights.get_mut(&of);
             if let Some(flight) = flight.filter(|flight| flight.number == number) {
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(rig.ask("a", 1, 0), Reply::Begun);
         assert_eq!(rig.ask("a", 2, 0), Reply::Joined);
         assert_eq!(rig.ask("b", 3, 0), Reply::Begun);
-        assert_eq!(rig.table.next().unwrap().0, rig.of("a"));
+        assert_eq!(rig.table.take_next().unwrap().0, rig.of("a"));
         assert_eq!(rig.ask("a", 4, 0), Reply::Joined, "under way already");
         let yes = accepted(None);
         assert_eq!(rig.finish("a", &yes, 100), [1, 2, 4]);
@@ -318,8 +318,8 @@ mod tests {
         rig.table.leave(rig.of("a"), 1);
         rig.table.leave(rig.of("b"), 3);
         assert_eq!(rig.table.questions(), 1);
-        assert_eq!(rig.table.next().unwrap().0, rig.of("a"));
-        assert!(rig.table.next().is_none());
+        assert_eq!(rig.table.take_next().unwrap().0, rig.of("a"));
+        assert!(rig.table.take_next().is_none());
         rig.table.leave(rig.of("a"), 2);
         assert_eq!(rig.table.questions(), 1, "it is under way: its answer will be known");
         assert_eq!(rig.finish("a", &accepted(None), 0), [0; 0]);
