@@ -88,6 +88,7 @@ fn node() -> (Arc<Node>, ringcast::journal::Reader) {
             keys: Keys::single(b"a secret of thirty-two bytes or more").expect("a key"),
             rules: Rules::default(),
             publisher: Some(PublisherToken::new(TOKEN.as_bytes()).expect("a token")),
+            callback: None,
         },
         journal,
         ConnectionNames::generate().expect("randomness"),

@@ -102,6 +102,32 @@ impl TokenError {
             _ => 401,
         }
     }
+
+    /// A key of this server has signed the token: what is wrong stands in its claims. Of any other
+    /// token somebody else may still know what it is.
+    #[must_use]
+    pub fn is_of_ours(self) -> bool {
+        match self {
+            Self::Payload
+            | Self::Claim(_)
+            | Self::Revoked
+            | Self::Expired { .. }
+            | Self::NotYet { .. }
+            | Self::Audience
+            | Self::Issuer
+            | Self::SubscriptionInactive => true,
+            Self::Missing
+            | Self::TooLong
+            | Self::Malformed
+            | Self::Header
+            | Self::Algorithm
+            | Self::Type
+            | Self::Critical
+            | Self::NoKeys
+            | Self::UnknownKey
+            | Self::Signature => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! holds a token or a secret.
 //!
 //! The way of a request: [`place::find`] takes the token out of query, header or cookie;
-//! [`jwt::verify`] (or a hit in [`cache::VerifiedCache`]) turns it into an [`Identity`];
+//! [`jwt::verify`] (or a hit in [`cache::VerifiedCache`]) turns it into an [`Identity`]; what no key
+//! here can verify is a question to a [`Callback`];
 //! [`Identity::may_subscribe`] and [`Identity::may_publish`] answer for each channel.
 
 pub mod access;
 pub mod cache;
+pub mod callback;
 pub mod claims;
 pub mod connection;
 pub mod error;
@@ -26,6 +28,7 @@ pub mod ttl;
 
 pub use access::Grants;
 pub use cache::VerifiedCache;
+pub use callback::Callback;
 pub use claims::{ClaimPath, Claims, Rules};
 pub use connection::{ConnectionNames, ConnectionRef};
 pub use error::TokenError;

@@ -39,6 +39,7 @@ pub(super) fn check(values: &Values, settings: &Settings) -> Vec<Finding> {
     checker.caps();
     checker.times();
     checker.secrets();
+    checker.callback();
     checker.addresses();
     checker.origins();
     checker.storage();
@@ -129,6 +130,20 @@ impl Checker<'_> {
         if token.is_some_and(|len| len < PUBLISH_TOKEN_BYTES) {
             let problem = "fewer than 16 bytes can be guessed";
             self.warn("auth.publish_token", problem, cure);
+        }
+    }
+
+    fn callback(&mut self) {
+        let url = self.settings.auth.callback.url.as_deref().unwrap_or_default();
+        let Some(rest) = url.strip_prefix("http://") else { return };
+        let near = ["localhost", "127.", "[::1]"];
+        if !near.iter().any(|near| rest.starts_with(near)) {
+            let problem = "cookies and tokens travel there unencrypted";
+            self.warn(
+                "auth.callback.url",
+                problem,
+                "write an https:// URL unless that network is yours",
+            );
         }
     }
 

@@ -12,7 +12,7 @@ pub enum State {
     Head,
     /// Reads a request body.
     Body,
-    /// Its publish waits for room in the journal.
+    /// Its request waits: a publish for room in the journal, a subscription for the callback.
     Parked,
     /// An answer did not fit the send buffer; nothing is read until it has left.
     Answering,
@@ -36,7 +36,7 @@ pub enum Step {
     BodyExpected,
     /// The request is answered; the connection is kept.
     Answered,
-    /// The publish found the journal full.
+    /// The publish found the journal full, or the callback has to say who subscribes.
     Park,
     /// Room was found in the middle of a body: it goes on.
     Resume,
@@ -80,8 +80,8 @@ impl State {
             (Self::Parked, Step::Resume) => Self::Body,
             (Self::Head | Self::Body | Self::Parked | Self::Polling, Step::Clog) => Self::Answering,
             (Self::Answering, Step::Unclog) => Self::Head,
-            (Self::Head | Self::Body, Step::Poll) => Self::Polling,
-            (Self::Head | Self::Body, Step::Stream) => Self::Streaming,
+            (Self::Head | Self::Body | Self::Parked, Step::Poll) => Self::Polling,
+            (Self::Head | Self::Body | Self::Parked, Step::Stream) => Self::Streaming,
             (
                 Self::Head
                 | Self::Body

@@ -2,6 +2,7 @@
 
 mod act;
 mod admin;
+mod callback;
 mod listen;
 mod log;
 mod options;
@@ -129,6 +130,7 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
         let screen = Screen { settings, addresses: &addresses, admin: admin_address, workers };
         print!("{}", screen.text(&report, ready_token.as_deref()));
         log_start(loaded, &addresses, workers, &report);
+        tokio_uring::spawn(callback::run(Arc::clone(&node), Arc::clone(&doorbells)));
         let desk = Desk { node: Arc::clone(&node), doorbells };
         let reload = Reload {
             sources,

@@ -1,8 +1,11 @@
 //! From settings to what the lower rooms take.
 
+use std::sync::Arc;
+
+use crate::auth::callback::{Bounds, Callback};
 use crate::auth::iron::IronKeys;
 use crate::auth::keys::{KeyError, Secret};
-use crate::auth::{Keys, PublisherToken};
+use crate::auth::{Keys, PublisherToken, Rules};
 use crate::config::{self, HeartbeatFormat, Limits, Refuse, Settings};
 use crate::hub::caps::OnLimit;
 use crate::journal::{JournalSettings, Namespaces, StoreSettings};
@@ -36,7 +39,20 @@ pub(super) fn live(
     let publisher =
         token.map(|token| PublisherToken::new(token.expose().as_bytes())).transpose()?;
     let rules = settings.auth.rules();
-    Ok(Live { options: options(settings, workers), keys, rules, publisher })
+    let callback = callback(settings, &rules)?;
+    Ok(Live { options: options(settings, workers), keys, rules, publisher, callback })
+}
+
+fn callback(settings: &Settings, rules: &Rules) -> Result<Option<Arc<Callback>>, KeyError> {
+    let of = &settings.auth.callback;
+    let Some(url) = of.url.clone() else { return Ok(None) };
+    let bounds = Bounds {
+        timeout_ms: of.timeout_ms,
+        cache_ms: of.cache_ms,
+        cache_entries: of.cache_entries,
+        in_flight_max: of.in_flight_max,
+    };
+    Ok(Some(Arc::new(Callback::new(url, bounds, rules)?)))
 }
 
 fn options(settings: &Settings, workers: usize) -> Options {

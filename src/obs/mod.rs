@@ -91,6 +91,14 @@ counters! {
     publishes_superseded: counter,
     /// Events for a later time that were lost: the node ended before.
     late_lost: counter,
+    /// Subscriptions that wait for the callback.
+    callback_waiting: gauge,
+    /// Questions to the callback.
+    callback_calls: counter,
+    /// Subscriptions for which the callback's answer was remembered.
+    callback_cache_hits: counter,
+    /// Subscriptions refused because the callback gave no usable answer.
+    callback_failures: counter,
     /// Streams begun.
     streams_begun: counter,
     /// Events appended.

@@ -7,6 +7,7 @@ use super::aliases::Access;
 use super::options::{RefuseBy, Subscribers};
 use super::publish::token_missing;
 use super::route::Asked;
+use super::session::{Session, Who};
 use crate::auth::Identity;
 use crate::auth::grant::{self, GRANTED_PARAMETER, Granted, SIGNATURE_PARAMETER};
 use crate::driver::{ConnId, Driver};
@@ -46,10 +47,10 @@ pub(super) struct Manners {
 pub(super) struct Wish {
     pub(super) subscription: Subscription,
     pub(super) identity: Arc<Identity>,
+    /// Whose identity the callback has still to say.
+    pub(super) session: Option<Session>,
     /// What a signature in the query grants.
     granted: Option<Granted>,
-    /// The first second in which the stream has to end.
-    pub(super) expires_unix_s: Option<u64>,
     pub(super) manners: Manners,
     pub(super) client: Client,
     access: Access,
@@ -61,7 +62,30 @@ pub(super) struct Wish {
     pub(super) takes_gzip: bool,
 }
 
+impl Wish {
+    /// The same, asked for by this identity.
+    pub(super) fn of(self, identity: &Arc<Identity>) -> Self {
+        Self { identity: Arc::clone(identity), ..self }
+    }
+
+    /// The first second since 1970 in which the stream has to end.
+    pub(super) fn expires_unix_s(&self) -> Option<u64> {
+        let granted = self.granted.as_ref().map(|granted| granted.expires_unix_s);
+        [self.identity.expires_unix_s, granted].into_iter().flatten().min()
+    }
+}
+
 impl<D: Driver> Worker<D> {
+    /// Why nobody at all is let in now.
+    pub(super) fn shut_to_all(&self) -> Option<Problem> {
+        if self.node.is_disabled() {
+            let detail = "the operator of this service has switched it off";
+            return Some(Problem::new(503, "disabled", detail));
+        }
+        let draining = self.drain.is_some();
+        draining.then(|| Problem::new(503, "draining", "this node is being emptied").retry_after(1))
+    }
+
     /// How this request is refused, if it has to be.
     pub(super) fn manners(&self, asked: &Asked<'_, '_>, name: &str) -> Manners {
         let (head, options) = (asked.head, &self.live.options);
@@ -83,13 +107,8 @@ impl<D: Driver> Worker<D> {
         entrance: &Entrance<'_>,
         manners: Manners,
     ) -> Result<Wish, Problem> {
-        if self.node.is_disabled() {
-            let detail = "the operator of this service has switched it off";
-            return Err(Problem::new(503, "disabled", detail));
-        }
-        if self.drain.is_some() {
-            let detail = "this node is being emptied";
-            return Err(Problem::new(503, "draining", detail).retry_after(1));
+        if let Some(closed) = self.shut_to_all() {
+            return Err(closed);
         }
         let head = asked.head;
         let query = asked.query.iter().map(|(name, value)| (&**name, &**value));
@@ -98,15 +117,15 @@ impl<D: Driver> Worker<D> {
         let subscription =
             Subscription::read(name, query, head.field("last-event-id"), channels_max)
                 .map_err(|error| bad_subscription(&error))?;
-        let found = self.identify(asked)?;
-        let identity = found.map_or_else(|| Arc::new(Identity::anonymous()), |found| found.0);
+        let (identity, session) = match self.who(asked)? {
+            Who::Known(identity) => (identity, None),
+            Who::Unknown(session) => (Arc::new(Identity::anonymous()), Some(session)),
+        };
         let granted = self.granted(asked, &subscription)?;
-        let ends =
-            [identity.expires_unix_s, granted.as_ref().map(|granted| granted.expires_unix_s)];
         Ok(Wish {
-            expires_unix_s: ends.into_iter().flatten().min(),
             subscription,
             identity,
+            session,
             granted,
             manners,
             client: self.client(id, head),

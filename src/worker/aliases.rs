@@ -117,7 +117,7 @@ impl<D: Driver> Worker<D> {
         }
         match self.identify(asked)? {
             None => Err(token_missing("this page needs a token")),
-            Some((identity, _)) if access == Access::Admin && !identity.admin => {
+            Some(identity) if access == Access::Admin && !identity.admin => {
                 Err(Problem::new(403, "not-admin", "the token is not an admin's"))
             }
             Some(_) => Ok(()),

@@ -137,7 +137,7 @@ impl<D: Driver> Worker<D> {
         let channels_max = self.live.options.channels_per_stream_max;
         let query = Subscription::read(None, query, None, channels_max)
             .map_err(|error| bad_subscription(&error))?;
-        let identity = self.identify(asked)?.map(|(identity, _)| identity);
+        let identity = self.identify(asked)?;
         Ok(Request { of, kind, query, identity })
     }
 

@@ -94,10 +94,15 @@ impl<D: Driver> Worker<D> {
         }
         conn.step(Step::Abort);
         conn.extra = None;
-        let job = conn.request.take().and_then(|request| request.job);
+        let request = conn.request.take();
         let (sock, armed) = (conn.sock, conn.armed);
-        if let Some(mut job) = job {
-            self.leave_parked(&mut job);
+        if let Some(request) = request {
+            if let Some(mut job) = request.job {
+                self.leave_parked(&mut job);
+            }
+            if let Some(waiting) = request.waiting {
+                self.stop_waiting(id, &waiting);
+            }
         }
         if !armed.is_empty() {
             // Completes whatever is armed.

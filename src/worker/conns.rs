@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::changes::Asks;
 use super::parked::PublishJob;
 use super::route::Awaited;
+use super::session::Waiting;
 use crate::conn::{Armed, Operation, State, Step};
 use crate::driver::{ConnId, Sock};
 use crate::hub::Shelves;
@@ -61,6 +62,8 @@ pub(super) struct Request {
     pub(super) job: Option<Box<PublishJob>>,
     /// What was asked of another worker.
     pub(super) asks: Option<Asks>,
+    /// The subscription that waits for the callback.
+    pub(super) waiting: Option<Box<Waiting>>,
 }
 
 /// What a stream needs beyond its position; none for one that is live and has no filter.

@@ -207,7 +207,8 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn take_next(&mut self, id: ConnId, next: Next) {
+    /// Takes the step that follows a head.
+    pub(super) fn take_next(&mut self, id: ConnId, next: Next) {
         let deadline_ms = self.now.mono_ms + self.live.options.body_timeout_ms;
         match next {
             Next::Answered => self.answered(id),
@@ -327,6 +328,7 @@ impl<D: Driver> Worker<D> {
         self.take_up(id);
         self.answer(id);
         self.flush();
+        self.hear_late(id);
         let reads = |state| matches!(state, State::Head | State::Body);
         if self.conns.get(id).is_some_and(|conn| reads(conn.state)) {
             self.resume_input(id);
@@ -345,6 +347,8 @@ impl<D: Driver> Worker<D> {
         } else if request.asks.is_some() {
             conn.step(Step::Park);
             self.take_answer(id);
+        } else if request.waiting.is_some() {
+            conn.step(Step::Park);
         } else if request.body.is_some() {
             conn.step(Step::BodyExpected);
         } else if conn.linked {
@@ -369,11 +373,14 @@ impl Request {
             origin: None,
             job: None,
             asks: None,
+            waiting: None,
         }
     }
 
     /// The connection ends once what was asked is answered; nothing more of it is read.
     fn is_last(&self) -> bool {
-        self.close_after && self.body.is_none() && self.job.is_none() && self.asks.is_none()
+        let Self { body, job, asks, waiting, .. } = self;
+        let busy = body.is_some() || job.is_some() || asks.is_some() || waiting.is_some();
+        self.close_after && !busy
     }
 }

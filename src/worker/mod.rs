@@ -25,6 +25,7 @@ mod publish;
 mod reply;
 mod revoke;
 mod route;
+mod session;
 mod shape;
 #[cfg(test)]
 mod simulation;
@@ -100,6 +101,8 @@ pub struct Worker<D: Driver> {
     /// Streams and waiting long-polls.
     streams: usize,
     lagging: usize,
+    /// Subscriptions that wait for the callback.
+    asking: usize,
     /// Publishes of this worker that wait for room.
     parked: VecDeque<ConnId>,
     own_caps: caps::OwnCaps,
@@ -151,6 +154,7 @@ impl<D: Driver> Worker<D> {
             last_seq,
             streams: 0,
             lagging: 0,
+            asking: 0,
             parked: VecDeque::new(),
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),

@@ -7,7 +7,10 @@ use super::caps::Admission;
 use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
-use crate::auth::{ConnectionNames, Identity, Keys, PublisherToken, Revocations, Revoked, Rules};
+use super::session::Sessions;
+use crate::auth::{
+    Callback, ConnectionNames, Identity, Keys, PublisherToken, Revocations, Revoked, Rules,
+};
 use crate::journal::Journal;
 use crate::obs::Counters;
 
@@ -36,6 +39,8 @@ pub struct Live {
     pub rules: Rules,
     /// The fixed publish token.
     pub publisher: Option<PublisherToken>,
+    /// Knows the sessions that no key verifies.
+    pub callback: Option<Arc<Callback>>,
 }
 
 /// One node: the log, who may do what, and what is counted.
@@ -55,6 +60,7 @@ pub struct Node {
     revocations: RwLock<Revocations>,
     pub(super) admission: Admission,
     pub(super) held: Held,
+    pub(super) sessions: Sessions,
     /// Counters by core.
     pub counters: Box<[Counters]>,
     /// When it started, wall-clock milliseconds.
@@ -85,6 +91,7 @@ impl Node {
             revocations: RwLock::default(),
             admission: Admission::default(),
             held: Held::default(),
+            sessions: Sessions::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
             started_unix_ms,
             revocation: AtomicU64::new(0),

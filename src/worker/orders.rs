@@ -1,4 +1,4 @@
-//! What other cores, and the operators, ask of a worker.
+//! What other cores, and the cold half, ask of a worker.
 //!
 //! Orders are rare, so they stand in a list behind a lock; a doorbell says that one is there.
 
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Worker;
 use super::changes::{Change, Outcome};
 use crate::auth::Revoked;
+use crate::auth::callback::{Fingerprint, Verdict};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
 use crate::proto::sse::ByeReason;
@@ -35,6 +36,15 @@ pub enum Order {
     },
     /// End the streams of revoked tokens.
     Revoke(Arc<Revoked>),
+    /// The callback has said who asks on this connection, if that still waits for it.
+    Verdict {
+        /// Which.
+        id: ConnId,
+        /// The question it is the answer to.
+        of: Fingerprint,
+        /// The answer.
+        verdict: Verdict,
+    },
 }
 
 /// A worker's list, on cache lines of its own.
@@ -91,6 +101,9 @@ impl<D: Driver> Worker<D> {
     pub(super) fn obey_all(&mut self) {
         for order in self.node.orders.take(self.index) {
             self.obey(order);
+            if self.outbox.is_full(self.pace.sends_max) {
+                self.flush();
+            }
         }
     }
 
@@ -106,6 +119,7 @@ impl<D: Driver> Worker<D> {
             Order::Change(change) => self.change(*change),
             Order::Answer { id, outcome } => self.answered_from_elsewhere(id, *outcome),
             Order::Revoke(revoked) => self.end_revoked(&revoked),
+            Order::Verdict { id, of, verdict } => self.hear(id, of, verdict),
         }
     }
 }

@@ -3,9 +3,7 @@
 use super::Worker;
 use super::admit::{Entrance, Wish};
 use super::changes::Request;
-use super::publish::{Publish, token_problem};
-use super::reply::{foreign_problem, is_foreign, is_own};
-use crate::auth::place::{self, Place, Places};
+use super::publish::Publish;
 use crate::auth::{Identity, TokenError, jwt};
 use crate::driver::{ConnId, Driver};
 use crate::proto::http::{
@@ -162,30 +160,6 @@ impl<D: Driver> Worker<D> {
         if let Some(request) = request {
             request.close_after |= head.framing() != crate::proto::http::Framing::None;
         }
-    }
-
-    /// Who asks: the first token found, in the order query, header, cookie. None: no token.
-    pub(super) fn identify(
-        &mut self,
-        asked: &Asked<'_, '_>,
-    ) -> Result<Option<(Arc<Identity>, Place)>, Problem> {
-        let cors = &self.live.options.cors;
-        let cookies_count = cors.cookies_count(asked.head.field("origin"));
-        let found = place::find(
-            Places {
-                query: &mut |name| asked.option(name).map(|v| Cow::Owned(v.to_owned())),
-                bearer: asked.head.bearer(),
-                cookie: &mut |name| asked.head.cookie(name).map(|v| Cow::Owned(v.to_owned())),
-            },
-            &self.live.options.cookies,
-        );
-        let Some(found) = found else { return Ok(None) };
-        if found.place == Place::Cookie && !cookies_count && !is_own(asked.head) {
-            // Where any page may read, its cookies are left aside; else it may not read at all.
-            return if is_foreign(cors, asked.head) { Err(foreign_problem()) } else { Ok(None) };
-        }
-        let identity = self.verify(&found.token).map_err(|error| token_problem(&error))?;
-        Ok(Some((identity, found.place)))
     }
 
     /// Verifies a token, or finds it among the verified ones.

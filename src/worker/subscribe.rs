@@ -78,7 +78,10 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Answers a wish: with a stream, if all that it asks for is granted.
-    pub(super) fn fulfil(&mut self, id: ConnId, wish: Wish) -> Next {
+    pub(super) fn fulfil(&mut self, id: ConnId, mut wish: Wish) -> Next {
+        if let Some(session) = wish.session.take() {
+            return self.ask(id, session, wish);
+        }
         let manners = wish.manners;
         if let Err(problem) = self.may_have(&wish) {
             return self.refuse_stream(id, &problem, manners);
@@ -129,7 +132,8 @@ impl<D: Driver> Worker<D> {
 
     /// Links the stream, then lets it catch up from where it asked.
     fn begin(&mut self, id: ConnId, wish: Wish, form: Form) -> Next {
-        let Wish { subscription, identity, expires_unix_s, .. } = wish;
+        let expires_unix_s = wish.expires_unix_s();
+        let Wish { subscription, identity, .. } = wish;
         let names = self.link(id, &subscription, &identity);
         self.remember_token(id.slot, &identity);
         let (position, join) = self.place(id, &subscription);

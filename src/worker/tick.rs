@@ -141,7 +141,11 @@ impl<D: Driver> Worker<D> {
                 self.answered(id);
                 self.answer(id);
             }
-            State::Parked => self.time_out_parked(id),
+            State::Parked => {
+                if !self.give_up_waiting(id) {
+                    self.time_out_parked(id);
+                }
+            }
             // A topic may owe it something that was read but not yet walked: the histories know.
             State::Polling => self.fall_behind(id.slot),
             State::Streaming => self.bye(id, ByeReason::Expired, true),
@@ -261,6 +265,9 @@ impl<D: Driver> Worker<D> {
                     self.finish(id);
                 }
                 Some(State::Head) => self.finish(id),
+                Some(State::Parked) => {
+                    self.give_up_waiting(id);
+                }
                 _ => {}
             }
         }

@@ -99,6 +99,7 @@ impl<D: Driver> Worker<D> {
         counters.connections.set(self.conns.len() as u64);
         counters.streams.set(self.streams as u64);
         counters.lagging.set(self.lagging as u64);
+        counters.callback_waiting.set(self.asking as u64);
         counters.topics.set(self.hub.len() as u64 - 1);
         counters.journal_depth.set(self.node.journal.head_seq().saturating_sub(self.last_seq));
     }

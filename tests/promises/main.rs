@@ -6,6 +6,7 @@
 mod support;
 
 mod aliases;
+mod callback;
 mod caps;
 mod changes;
 mod forms;

@@ -132,7 +132,8 @@ fn network(text: &str) -> Option<String> {
 fn url(text: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let name = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    name.and_then(authority).is_some() && !text.contains(' ')
+    // As it stands in a request; what is not ASCII is percent-encoded by whoever writes it.
+    name.and_then(authority).is_some() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -168,6 +169,7 @@ mod tests {
             (Form::ClaimPath, "user.id", ""),
             (Form::ClaimTest, "role=admin", "role="),
             (Form::Url, "https://example.org/a?b=c", "example.org"),
+            (Form::Url, "http://[::1]:3000/a", "http://example.org/\u{fc}"),
             (Form::Name, "access_token", "a b"),
             (Form::Template, "{type}:{id}", "a b"),
         ] {

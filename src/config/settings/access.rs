@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::auth::Rules;
 use crate::auth::claims::{ClaimPath, ClaimTest};
-use crate::config::key::Force::{Later, Reload};
+use crate::config::key::Force::Reload;
 use crate::config::key::{Reading, section};
 use crate::config::kind::{Form, Kind};
 use crate::config::value::Secret;
@@ -27,7 +27,7 @@ section! {
         /// Life of the tokens that `ringcast token` makes.
         token_ttl: u64 = "7d", Kind::Seconds(1, 3_155_760_000), Reload,
             [("JWT_SSE_EXPIRES_IN", Reading::Plain)];
-        /// Subscribers need no token; `auto` is true only while no secret is set.
+        /// Subscribers need no token; `auto` is true only while neither a secret nor a callback is set.
         anonymous: Option<bool> = "auto", Kind::Or("auto", &Kind::Switch), Reload;
         /// Cookies that may carry a token, in order.
         cookies: Vec<String> = "access_token", Kind::List(Form::Name), Reload;
@@ -65,18 +65,21 @@ section! {
 }
 
 section! {
-    /// A service that receives `Cookie` and `Authorization` and answers with claims.
+    /// A service that receives `Cookie` and `Authorization` of those who subscribe by no token that a
+    /// secret verifies, and answers with claims as JSON, named and placed as in a token; 401 or 403
+    /// refuses. Any other answer, and none in time, is a 503.
     Callback at "auth.callback." => CALLBACK {
         /// Where it is asked; empty for none.
-        url: Option<String> = "", Kind::Or("", &Kind::Text(Form::Url)), Later;
+        url: Option<String> = "", Kind::Or("", &Kind::Text(Form::Url)), Reload;
         /// Longest wait for its answer; then the request is refused.
-        timeout_ms: u64 = "2s", Kind::Millis(10, 60_000), Later;
-        /// How long an answer is remembered.
-        cache_ms: u64 = "30s", Kind::Millis(0, 86_400_000), Later;
+        timeout_ms: u64 = "2s", Kind::Millis(10, 60_000), Reload;
+        /// How long an answer is remembered, a refusal at most 3 s. A session that ends is let in for
+        /// so long; a stream that has begun ends at the answer's `exp`.
+        cache_ms: u64 = "30s", Kind::Millis(0, 86_400_000), Reload;
         /// Most answers that are remembered.
-        cache_entries: usize = "65536", Kind::Number(0, 1 << 24), Later;
+        cache_entries: usize = "65536", Kind::Number(0, 1 << 24), Reload;
         /// Most questions at once; further ones wait.
-        in_flight_max: usize = "64", Kind::Number(1, 4_096), Later;
+        in_flight_max: usize = "64", Kind::Number(1, 4_096), Reload;
     }
 }
 

@@ -158,9 +158,10 @@ impl Settings {
         self.workers.unwrap_or(cores).clamp(1, 1_024)
     }
 
-    /// Subscribers need no token: as set, else while no secret is.
+    /// Subscribers need no token: as set, else while nothing is that could tell who they are.
     #[must_use]
     pub fn anonymous(&self) -> bool {
-        self.auth.anonymous.unwrap_or(!self.auth.has_secret())
+        let known = self.auth.has_secret() || self.auth.callback.url.is_some();
+        self.auth.anonymous.unwrap_or(!known)
     }
 }

@@ -132,6 +132,7 @@ impl SimFleet {
             keys: keys(),
             rules: Rules::default(),
             publisher: Some(publisher),
+            callback: None,
         };
         let names = ConnectionNames::generate().expect("randomness");
         let node = Arc::new(Node::new(live, journal, names, script.workers, 0));
