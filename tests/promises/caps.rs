@@ -27,7 +27,7 @@ fn open(rig: &Rig, path: &str, headers: &[(&str, &str)]) -> Stream {
 }
 
 #[test]
-fn s027_the_oldest_stream_of_a_user_makes_room_on_whatever_core() {
+fn s025_s092_the_oldest_stream_of_a_user_makes_room_on_whatever_core() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_MAX_CONNECTIONS_PER_USER", "3")]);
     let path = format!("/sse/a?token={}", token(SECRET, &["--sub", "u"]));
     let other = format!("/sse/a?token={}", token(SECRET, &["--sub", "v"]));
@@ -85,7 +85,7 @@ fn caps_that_reject_say_so_by_429() {
 }
 
 #[test]
-fn the_total_is_of_the_node_and_its_oldest_streams_go_first() {
+fn s039_s093_the_total_is_of_the_node_and_its_oldest_streams_go_first() {
     let rig = Rig::start_with(&[("MAX_SSE_CLIENTS", "4")]);
     let all: Vec<Stream> = (0..10).map(|_| open(&rig, "/sse/a", &[])).collect();
     assert!(all.iter().all(|stream| stream.status == 200));
@@ -131,7 +131,7 @@ fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn proxy_protocol_of_both_versions() {
+fn s139_proxy_protocol_of_both_versions() {
     let text = "[limits]\nper_ip = 1\nper_ip_on_limit = 'reject'\n\
                 [proxy]\ntrusted = ['127.9.9.9']\nprotocol = true\n";
     let rig = Rig::start_file(text, &[]);

@@ -1,6 +1,6 @@
 //! Promises of the main job, kept by the real binary on real sockets.
 //!
-//! A test's name begins with the row of the requirements it shows, where there is one.
+//! A test's name begins with the rows of docs/ledger.md it shows, where there are any.
 
 #[path = "../support/mod.rs"]
 mod support;

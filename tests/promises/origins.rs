@@ -17,7 +17,7 @@ fn allowed(answer: &Response) -> Option<&str> {
 }
 
 #[test]
-fn s087_s091_named_origins_read_with_credentials_and_others_do_not() {
+fn s087_s090_named_origins_read_with_credentials_and_others_do_not() {
     let rig = Rig::start_with(&[
         ("SSE_CORS_ORIGINS", "https://a.example,https://app.example"),
         ("FRONTEND_URL", "https://front.example"),
@@ -39,7 +39,7 @@ fn s087_s091_named_origins_read_with_credentials_and_others_do_not() {
 }
 
 #[test]
-fn s088_s089_a_preflight_needs_no_token_and_says_what_may_be_sent() {
+fn s052_s088_s089_s175_a_preflight_needs_no_token_and_says_what_may_be_sent() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_CORS_ORIGINS", GOOD)]);
     let wanted = [
         ("Origin", GOOD),
@@ -62,7 +62,7 @@ fn s088_s089_a_preflight_needs_no_token_and_says_what_may_be_sent() {
 }
 
 #[test]
-fn x012_any_origin_reads_without_credentials_and_its_cookies_do_not_count() {
+fn s091_any_origin_reads_without_credentials_and_its_cookies_do_not_count() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_CORS_ORIGINS", "*")]);
     let token = token(SECRET, &["--sub", "u"]);
     let bearer = format!("Bearer {token}");
@@ -75,7 +75,7 @@ fn x012_any_origin_reads_without_credentials_and_its_cookies_do_not_count() {
 }
 
 #[test]
-fn a_cookie_of_a_foreign_page_is_403_and_one_of_our_own_pages_counts() {
+fn s080_a_cookie_of_a_foreign_page_is_403_and_one_of_our_own_pages_counts() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_CORS_ORIGINS", GOOD)]);
     let cookie = format!("access_token={}", token(SECRET, &["--sub", "u"]));
     let status = |origin: Option<&str>| {
@@ -94,7 +94,7 @@ fn a_cookie_of_a_foreign_page_is_403_and_one_of_our_own_pages_counts() {
 }
 
 #[test]
-fn a_foreign_page_does_not_publish() {
+fn s080_a_foreign_page_does_not_publish() {
     let rig = Rig::start_with(&[("SSE_CORS_ORIGINS", GOOD)]);
     let bearer = format!("Bearer {TOKEN}");
     let publish = |origin: &str| {

@@ -58,7 +58,7 @@ fn s072_s073_missing_bad_and_expired_tokens_are_401() {
 }
 
 #[test]
-fn a_stream_ends_with_a_bye_when_its_token_does() {
+fn s085_a_stream_ends_with_a_bye_when_its_token_does() {
     let rig = strict();
     let short = token(SECRET, &["--sub", "u", "--ttl", "2s"]);
     let mut stream = rig.open(&format!("/sse/a?token={short}"));
