@@ -22,6 +22,8 @@ pub enum Order {
         /// It may come again.
         reconnect: bool,
     },
+    /// End the stream that began first: another core lets one in beyond the cap of the node.
+    EndOldest,
 }
 
 /// A worker's list, on cache lines of its own.
@@ -90,6 +92,9 @@ impl<D: Driver> Worker<D> {
                     _ => {}
                 }
             }
+            Order::EndOldest => {
+                self.end_oldest();
+            }
         }
     }
 }
@@ -117,8 +122,9 @@ mod tests {
         let slots: Vec<u32> = orders
             .take(1)
             .into_iter()
-            .map(|order| match order {
-                Order::End { id, .. } => id.slot,
+            .filter_map(|order| match order {
+                Order::End { id, .. } => Some(id.slot),
+                Order::EndOldest => None,
             })
             .collect();
         assert_eq!(slots, [0, 1, 2]);
