@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{QUIET, Rig, SOON, next};
 use crate::support::http;
+use crate::support::iron;
 use crate::support::sse::{Event, Parser};
 use crate::support::wait_until;
 
@@ -171,8 +172,7 @@ fn s036_s078_s079_s180_data_is_sealed_where_there_is_a_key_and_only_its_holders_
     let parts: Vec<&str> = event.data.split('*').collect();
     assert_eq!((parts.len(), parts[0]), (8, "Fe26.2"));
     assert!(!event.data.contains("1234"));
-    let keys = ringcast::auth::iron::IronKeys::single(key).expect("long enough");
-    let opened = ringcast::auth::iron::unseal(&event.data, &keys, 0).expect("sealed by this key");
+    let opened = iron::open(&event.data, key).expect("sealed by this key");
     let opened: Value = serde_json::from_str(&opened).expect("JSON");
     assert_eq!(opened["pin"], 1234);
     assert!(opened["timestamp"].as_u64().is_some_and(|at| at > 1_600_000_000_000));

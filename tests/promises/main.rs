@@ -6,10 +6,13 @@
 mod support;
 
 mod caps;
+mod endpoints;
 mod forms;
 mod http;
 mod late;
+mod limits;
 mod namespaces;
+mod numbers;
 mod operate;
 mod origins;
 mod publish;
@@ -17,4 +20,6 @@ mod resume;
 mod rig;
 mod slow;
 mod subscribe;
+mod targets;
 mod tokens;
+mod wire;
