@@ -6,9 +6,9 @@ use crate::rig::{Rig, SOON, data_of};
 use crate::support::wait_until;
 
 /// The sum of a metric's samples, over cores if it has some.
-fn metric(text: &str, name: &str) -> f64 {
+fn metric(text: &str, name: &str) -> u64 {
     let is_own = |line: &&str| line.split(['{', ' ']).next() == Some(name);
-    let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+    let value = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
     text.lines().filter(is_own).filter_map(value).sum()
 }
 
@@ -42,7 +42,7 @@ fn s108_all_connections_ever_established_are_counted() {
     let rig = Rig::start();
     let mut streams: Vec<_> = (0..5).map(|_| rig.open("/sse/a")).collect();
     streams.truncate(2);
-    let active = || metric(&metrics(&rig), "sse_active_connections") as u64 == 2;
+    let active = || metric(&metrics(&rig), "sse_active_connections") == 2;
     assert!(wait_until(SOON, Duration::from_millis(20), active));
     let text = metrics(&rig);
     for line in [
@@ -71,7 +71,7 @@ fn s117_metrics_tell_active_connections_and_sent_notifications() {
     let numbers = || {
         let text = metrics(&rig);
         ["ringcast_streams", "ringcast_publishes_total", "ringcast_deliveries_total"]
-            .map(|name| metric(&text, name) as u64)
+            .map(|name| metric(&text, name))
     };
     assert!(
         wait_until(SOON, Duration::from_millis(20), || numbers() == [5, 5, 20]),
