@@ -52,6 +52,10 @@ lint: ## Format, clippy, and licences where cargo-deny is installed.
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo "cargo-deny is not installed: licences were not checked"; fi
 
+.PHONY: ledger
+ledger: ## Print every promise of docs/ledger.md as done or open.
+	@tests/ledger
+
 .PHONY: bench
 bench: ## Run the criterion benches and keep their medians.
 	benches/criterion.sh

@@ -140,6 +140,15 @@ fn whole(args: &str) -> (Server, Value) {
 }
 
 #[test]
+fn s106_thousands_of_streams_receive_every_event() {
+    let args = "--scenario fanout --connections 5000 --channels 1 --publish-rate 20 --events 10";
+    let (server, report) = whole(args);
+    assert_eq!(report["connections"]["opened"], 5_000);
+    assert_eq!(report["deliveries"]["received"], 5_000 * 10);
+    assert_eq!(server.get("/stats").json()["totalConnections"], 5_000);
+}
+
+#[test]
 fn streams_that_break_off_come_again_and_miss_nothing() {
     let (server, report) = whole("--scenario storm --connections 300 --channels 3 --events 30");
     let again = &report["reconnects"];

@@ -77,6 +77,21 @@ impl Admission {
     }
 }
 
+/// A refusal at a cap of the node, or of a user, tenant or address.
+fn full(whose: &str, max: usize) -> Problem {
+    let hint = match whose {
+        "node" => {
+            "raise MAX_SSE_CLIENTS (limits.connections_max), let readers that stall end sooner \
+             (stream.idle_timeout_ms), or take several channels by one stream"
+        }
+        "user" => "SSE_MAX_CONNECTIONS_PER_USER (limits.per_user) is the cap",
+        "tenant" => "limits.per_tenant is the cap",
+        _ => "limits.per_ip is the cap",
+    };
+    let detail = format!("this {whose} has {max} streams, as many as it may");
+    Problem::new(429, "too-many-streams", detail).retry_after(RETRY_AFTER_S).hint(hint)
+}
+
 /// Nothing can be said of this client's address: it is its proxy's, or this machine's.
 fn is_exempt(client: Client, trusted: bool) -> bool {
     client.told_by == ToldBy::Peer && (trusted || client.ip.is_loopback())
@@ -124,10 +139,6 @@ impl<D: Driver> Worker<D> {
         wanted: &[(CapKey, Cap, &str)],
         total: Option<Cap>,
     ) -> Result<(), Problem> {
-        let full = |max: usize, whose: &str| {
-            let detail = format!("{whose} has {max} streams, as many as it may");
-            Problem::new(429, "too-many-streams", detail).retry_after(RETRY_AFTER_S)
-        };
         let own = self.stream_id(id);
         if !wanted.is_empty() {
             self.node.admission.used.store(true, Ordering::Relaxed);
@@ -135,7 +146,7 @@ impl<D: Driver> Worker<D> {
         if let Some(cap) = total.filter(|cap| self.node.admission.streams() >= cap.max)
             && cap.on_limit == OnLimit::Reject
         {
-            return Err(full(cap.max, "this node"));
+            return Err(full("node", cap.max));
         }
         for (at, (key, cap, whose)) in wanted.iter().enumerate() {
             match self.node.admission.caps.try_enter(*key, own, cap.max, cap.on_limit) {
@@ -145,22 +156,20 @@ impl<D: Driver> Worker<D> {
                     for (key, ..) in &wanted[..at] {
                         self.node.admission.caps.leave(*key, own);
                     }
-                    return Err(full(cap.max, &format!("this {whose}")));
+                    return Err(full(whose, cap.max));
                 }
             }
         }
         if let Some(cap) = total.filter(|cap| self.node.admission.streams() >= cap.max) {
-            match self.oldest_stream() {
-                Some(oldest) => {
-                    self.node.counters[self.index].evictions.add(1);
-                    self.bye(oldest, ByeReason::Evicted, false);
-                }
-                // All of them are on other cores.
+            match self.end_oldest().then_some(self.index).or_else(|| self.crowded_core()) {
+                Some(core) if core == self.index => {}
+                Some(core) => self.order(core, Order::EndOldest),
+                // Nothing but long-polls: these end by themselves.
                 None => {
                     for (key, ..) in wanted {
                         self.node.admission.caps.leave(*key, own);
                     }
-                    return Err(full(cap.max, "this node"));
+                    return Err(full("node", cap.max));
                 }
             }
         }
@@ -204,6 +213,21 @@ impl<D: Driver> Worker<D> {
         self.node.counters[self.index].evictions.add(1);
         let order = Order::End { id, reason: ByeReason::Evicted, reconnect: false };
         self.order(usize::from(stream.worker()), order);
+    }
+
+    /// Ends the stream of this core that began first, for another. False if it has none.
+    pub(super) fn end_oldest(&mut self) -> bool {
+        let Some(oldest) = self.oldest_stream() else { return false };
+        self.node.counters[self.index].evictions.add(1);
+        self.bye(oldest, ByeReason::Evicted, false);
+        true
+    }
+
+    /// The other core with the most streams.
+    fn crowded_core(&self) -> Option<usize> {
+        let streams = |core: usize| self.node.counters[core].streams.get();
+        let others = (0..self.node.counters.len()).filter(|core| *core != self.index);
+        others.filter(|core| streams(*core) > 0).max_by_key(|core| streams(*core))
     }
 
     /// The stream of this core that began first.

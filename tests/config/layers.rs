@@ -45,7 +45,7 @@ fn value(key: &str, env: &[(&str, &str)]) -> Value {
 fn s023_s024_s025_s026_intervals_and_caps_of_a_and_b() {
     for (variable, key, usual) in [
         ("SSE_HEARTBEAT_INTERVAL", "heartbeat.interval_ms", json!(30_000)),
-        // An absolute end of streams is off by default (contradiction X4).
+        // A stream that hears heartbeats is never idle: an absolute end is off by default.
         ("SSE_CONNECTION_TIMEOUT", "stream.lifetime_max_ms", json!("off")),
         ("SSE_MAX_CONNECTIONS_PER_USER", "limits.per_user", json!(5)),
         ("SSE_CLEANUP_INTERVAL", "stream.cleanup_interval_ms", json!(60_000)),

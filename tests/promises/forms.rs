@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{QUIET, Rig, SOON, next};
 use crate::support::http;
+use crate::support::iron;
 use crate::support::sse::{Event, Parser};
 use crate::support::wait_until;
 
@@ -77,7 +78,7 @@ fn gzip_rig() -> Rig {
 }
 
 #[test]
-fn a_stream_that_accepts_gzip_gets_each_event_at_once_whoever_else_reads() {
+fn s027_a_stream_that_accepts_gzip_gets_each_event_at_once_whoever_else_reads() {
     let mut rig = gzip_rig();
     let story = "once upon a time ".repeat(200);
     rig.publish("a", "kept");
@@ -109,7 +110,7 @@ fn a_stream_that_accepts_gzip_gets_each_event_at_once_whoever_else_reads() {
 }
 
 #[test]
-fn gzip_only_where_it_is_switched_on_and_asked_for() {
+fn s027_s045_gzip_only_where_it_is_switched_on_and_asked_for() {
     let rig = gzip_rig();
     for accepts in ["identity", "gzip;q=0", "br", ""] {
         let stream = GzipStream::open(&rig, "/sse/a", accepts);
@@ -134,7 +135,7 @@ fn gzip_only_where_it_is_switched_on_and_asked_for() {
 }
 
 #[test]
-fn x020_envelopes_by_namespace() {
+fn s050_s162_envelopes_by_namespace() {
     let mut rig = Rig::start_file(
         "[namespaces.'ROULETTE:']\nenvelope = 'canal-json'\n\
          [namespaces.'note:']\nenvelope = 'typed'\n",
@@ -161,7 +162,7 @@ fn x020_envelopes_by_namespace() {
 }
 
 #[test]
-fn s078_s079_data_is_sealed_where_there_is_a_key_and_only_its_holders_read_it() {
+fn s036_s078_s079_s180_data_is_sealed_where_there_is_a_key_and_only_its_holders_read_it() {
     let key = "a-sealing-password-of-at-least-thirty-two-characters";
     let rig = Rig::start_with(&[("SSE_ENCRYPTION_KEY", key)]);
     let mut stream = rig.open("/sse/a");
@@ -171,8 +172,7 @@ fn s078_s079_data_is_sealed_where_there_is_a_key_and_only_its_holders_read_it() 
     let parts: Vec<&str> = event.data.split('*').collect();
     assert_eq!((parts.len(), parts[0]), (8, "Fe26.2"));
     assert!(!event.data.contains("1234"));
-    let keys = ringcast::auth::iron::IronKeys::single(key).expect("long enough");
-    let opened = ringcast::auth::iron::unseal(&event.data, &keys, 0).expect("sealed by this key");
+    let opened = iron::open(&event.data, key).expect("sealed by this key");
     let opened: Value = serde_json::from_str(&opened).expect("JSON");
     assert_eq!(opened["pin"], 1234);
     assert!(opened["timestamp"].as_u64().is_some_and(|at| at > 1_600_000_000_000));
@@ -219,7 +219,7 @@ fn s047_s048_the_forms_of_heartbeats() {
 }
 
 #[test]
-fn who_may_subscribe_by_namespace() {
+fn s076_who_may_subscribe_by_namespace() {
     let secret = "a-secret-of-more-than-thirty-two-bytes-for-tests";
     let text = "[namespaces.'open.']\nsubscribe = 'anyone'\n\
                 [namespaces.'open.not.']\nsubscribe = 'token'\n\

@@ -1,19 +1,23 @@
 //! Promises of the main job, kept by the real binary on real sockets.
 //!
-//! A test's name begins with the row of the requirements it shows, where there is one.
+//! A test's name begins with the rows of docs/ledger.md it shows, where there are any.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod aliases;
 mod callback;
 mod caps;
 mod changes;
+mod endpoints;
 mod forms;
 mod hostile;
 mod http;
 mod late;
+mod limits;
 mod namespaces;
+mod numbers;
 mod operate;
 mod origins;
 mod publish;
@@ -22,3 +26,4 @@ mod rig;
 mod slow;
 mod subscribe;
 mod tokens;
+mod wire;

@@ -95,7 +95,7 @@ fn a_second_sigterm_ends_it_now() {
 }
 
 #[test]
-fn a_second_instance_on_the_same_port_exits_with_75() {
+fn s160_a_second_instance_on_the_same_port_exits_with_75() {
     let rig = Rig::start();
     let folder = new_folder();
     let mut second = Server::spawn(&folder, rig.address(), free_address(), &[], &[]);

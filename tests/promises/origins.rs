@@ -7,6 +7,17 @@ use crate::support::token::token;
 const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes-for-tests";
 const GOOD: &str = "https://app.example";
 const BAD: &str = "https://evil.example";
+/// What pages may send.
+const FIELDS: [&str; 8] = [
+    "Origin",
+    "X-Requested-With",
+    "Content-Type",
+    "Accept",
+    "Authorization",
+    "Cache-Control",
+    "Last-Event-ID",
+    "Idempotency-Key",
+];
 
 fn ask(rig: &Rig, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     http::request(rig.address(), method, path, headers, b"").expect("an answer")
@@ -17,7 +28,7 @@ fn allowed(answer: &Response) -> Option<&str> {
 }
 
 #[test]
-fn s087_s091_named_origins_read_with_credentials_and_others_do_not() {
+fn s087_named_origins_read_with_credentials_and_others_do_not() {
     let rig = Rig::start_with(&[
         ("SSE_CORS_ORIGINS", "https://a.example,https://app.example"),
         ("FRONTEND_URL", "https://front.example"),
@@ -39,7 +50,7 @@ fn s087_s091_named_origins_read_with_credentials_and_others_do_not() {
 }
 
 #[test]
-fn s088_s089_a_preflight_needs_no_token_and_says_what_may_be_sent() {
+fn s052_s088_s089_s175_a_preflight_needs_no_token_and_says_what_may_be_sent() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_CORS_ORIGINS", GOOD)]);
     let wanted = [
         ("Origin", GOOD),
@@ -52,7 +63,7 @@ fn s088_s089_a_preflight_needs_no_token_and_says_what_may_be_sent() {
         let methods = answer.header("access-control-allow-methods").expect("methods");
         assert_eq!(methods, "GET, POST, PUT, DELETE, OPTIONS");
         let fields = answer.header("access-control-allow-headers").expect("fields");
-        for field in ["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"] {
+        for field in FIELDS {
             assert!(fields.split(", ").any(|known| known == field), "{field} in {fields}");
         }
     }
@@ -62,7 +73,7 @@ fn s088_s089_a_preflight_needs_no_token_and_says_what_may_be_sent() {
 }
 
 #[test]
-fn x012_any_origin_reads_without_credentials_and_its_cookies_do_not_count() {
+fn s091_any_origin_reads_without_credentials_and_its_cookies_do_not_count() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_CORS_ORIGINS", "*")]);
     let token = token(SECRET, &["--sub", "u"]);
     let bearer = format!("Bearer {token}");
@@ -75,7 +86,7 @@ fn x012_any_origin_reads_without_credentials_and_its_cookies_do_not_count() {
 }
 
 #[test]
-fn a_cookie_of_a_foreign_page_is_403_and_one_of_our_own_pages_counts() {
+fn s080_a_cookie_of_a_foreign_page_is_403_and_one_of_our_own_pages_counts() {
     let rig = Rig::start_with(&[("JWT_SECRET", SECRET), ("SSE_CORS_ORIGINS", GOOD)]);
     let cookie = format!("access_token={}", token(SECRET, &["--sub", "u"]));
     let status = |origin: Option<&str>| {
@@ -94,7 +105,7 @@ fn a_cookie_of_a_foreign_page_is_403_and_one_of_our_own_pages_counts() {
 }
 
 #[test]
-fn a_foreign_page_does_not_publish() {
+fn s080_a_foreign_page_does_not_publish() {
     let rig = Rig::start_with(&[("SSE_CORS_ORIGINS", GOOD)]);
     let bearer = format!("Bearer {TOKEN}");
     let publish = |origin: &str| {
@@ -104,4 +115,33 @@ fn a_foreign_page_does_not_publish() {
     assert_problem(&publish(BAD), 403, "origin");
     let answer = publish(GOOD);
     assert_eq!((answer.status, allowed(&answer)), (200, Some(GOOD)));
+}
+
+#[test]
+fn s090_the_one_origin_of_the_front_end_stands_in_place_of_the_default() {
+    let rig = Rig::start_with(&[("FRONTEND_URL", GOOD)]);
+    let preflight = |origin: &str, method: &str| {
+        let wanted = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", method),
+            ("Access-Control-Request-Headers", "content-type, authorization, cache-control"),
+        ];
+        ask(&rig, "OPTIONS", "/sse/a", &wanted)
+    };
+    for method in ["GET", "POST", "PUT", "DELETE"] {
+        let answer = preflight(GOOD, method);
+        assert_eq!((answer.status, allowed(&answer)), (204, Some(GOOD)));
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        let lists = |name: &str, wanted: &str| {
+            let value = answer.header(name).expect("a list");
+            assert!(value.split(", ").any(|known| known == wanted), "{wanted} in {value}");
+        };
+        lists("access-control-allow-methods", method);
+        for field in ["Content-Type", "Authorization", "Cache-Control"] {
+            lists("access-control-allow-headers", field);
+        }
+    }
+    for other in [BAD, "http://localhost:3000"] {
+        assert_eq!(allowed(&preflight(other, "GET")), None, "{other}");
+    }
 }

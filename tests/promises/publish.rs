@@ -50,7 +50,7 @@ fn s005_s006_query_and_form_publish() {
 }
 
 #[test]
-fn json_commands_single_and_batch() {
+fn s158_json_commands_single_and_batch() {
     let rig = Rig::start();
     let mut stream = rig.open("/sse/a,b");
     let one = rig.command(&json!({ "channel": "a", "data": "text", "event": "e" }));
@@ -208,7 +208,7 @@ fn retry_and_event_travel_with_the_event() {
 }
 
 #[test]
-fn targets_of_users_and_tenants() {
+fn s066_targets_of_users_and_tenants() {
     let mut rig = Rig::start_with(&[("JWT_SECRET", SECRET)]);
     let token = |sub: &str, tenant: &str| {
         crate::support::token::token(SECRET, &["--sub", sub, "--tenant", tenant])

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::rig::{Rig, assert_quiet, data_of, next};
 
 #[test]
-fn s052_one_id_resumes_any_set_of_channels_by_every_spelling() {
+fn s052_s172_one_id_resumes_any_set_of_channels_by_every_spelling() {
     let mut rig = Rig::start();
     rig.publish("a", "a1");
     let id = rig.publish("b", "b1");

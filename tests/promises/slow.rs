@@ -15,7 +15,7 @@ fn resident_bytes(pid: u32) -> u64 {
 }
 
 #[test]
-fn a_reader_that_stops_while_a_gibibyte_is_published_costs_next_to_nothing() {
+fn s100_a_reader_that_stops_while_a_gibibyte_is_published_costs_next_to_nothing() {
     const FRAME: usize = 1 << 20;
     const FRAMES: usize = 1 << 10;
     let mut rig = Rig::start();

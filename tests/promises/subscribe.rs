@@ -27,7 +27,7 @@ fn s001_s002_s003_path_query_and_list_forms_reach_the_same_channels() {
 }
 
 #[test]
-fn s041_s044_the_head_is_what_proxies_and_browsers_need() {
+fn s041_s042_s043_s044_s045_the_head_is_what_proxies_and_browsers_need() {
     let rig = Rig::start();
     let stream = rig.open("/sse/news");
     let header = |name: &str| {
@@ -60,7 +60,7 @@ fn s046_frames_and_the_preamble_byte_for_byte() {
 }
 
 #[test]
-fn s054_event_names_with_colons_and_filters_by_name() {
+fn s054_s069_event_names_with_colons_and_filters_by_name() {
     let mut rig = Rig::start();
     let mut all = rig.open("/sse/room");
     let mut some = rig.open("/sse/room?events=chat:message,message");
@@ -148,7 +148,7 @@ fn s023_a_silent_stream_hears_a_heartbeat_of_two_bytes() {
 }
 
 #[test]
-fn s094_a_stream_lives_as_long_as_it_may_and_says_bye() {
+fn s024_s094_a_stream_lives_as_long_as_it_may_and_says_bye() {
     let rig =
         Rig::start_with(&[("SSE_CONNECTION_TIMEOUT", "1000"), ("SSE_HEARTBEAT_INTERVAL", "200")]);
     let mut stream = rig.open("/sse/a");
@@ -236,7 +236,7 @@ fn ndjson_streams_hold_one_object_a_line() {
 }
 
 #[test]
-fn head_answers_the_headers_and_takes_no_slot() {
+fn s175_head_answers_the_headers_and_takes_no_slot() {
     let rig = Rig::start();
     let answer = http::request(rig.address(), "HEAD", "/sse/a", &[], b"");
     // The end of the connection is the end of the answer.

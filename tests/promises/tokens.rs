@@ -1,9 +1,13 @@
 //! Who may do what.
 
-use crate::rig::{Rig, TOKEN, assert_problem, data_of};
-use crate::support::http::{self, Response};
-use crate::support::server::Server;
-use crate::support::token::token;
+use serde_json::json;
+
+use crate::rig::{Rig, SOON, TOKEN, assert_problem, data_of};
+use crate::support::http::{self, Publisher, Response};
+use crate::support::server::{Server, new_folder};
+use crate::support::sse::Stream;
+use crate::support::token::{claims, sign, token};
+use crate::support::{iron, wait_until};
 
 const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes-for-tests";
 
@@ -58,7 +62,7 @@ fn s072_s073_missing_bad_and_expired_tokens_are_401() {
 }
 
 #[test]
-fn a_stream_ends_with_a_bye_when_its_token_does() {
+fn s085_a_stream_ends_with_a_bye_when_its_token_does() {
     let rig = strict();
     let short = token(SECRET, &["--sub", "u", "--ttl", "2s"]);
     let mut stream = rig.open(&format!("/sse/a?token={short}"));
@@ -170,4 +174,76 @@ fn a_first_run_makes_a_secret_and_prints_lines_that_work() {
     assert!(status.expect("sh runs").success(), "{publish}");
     assert_eq!(data_of(&mut stream, 1).len(), 1, "the pasted line publishes");
     assert!(output.contains("JWT_SECRET"), "it says how to set a lasting one:\n{output}");
+}
+
+#[test]
+fn s074_without_a_session_the_answer_is_401_unauthorized() {
+    let rig = strict();
+    let text = rig.raw(b"GET /sse/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", SOON);
+    assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
+    assert!(text.contains("\"title\":\"Unauthorized\""), "{text}");
+}
+
+#[test]
+fn s081_keys_are_changed_while_both_are_known() {
+    let [old, new] = ["the-older-key", "the-newer-key"].map(|name| format!("{name}-{SECRET}"));
+    let file = |sealing: &[(&str, &str)], signing: &[(&str, &str)]| {
+        let table = |keys: &[(&str, &str)]| {
+            keys.iter().map(|(id, key)| format!("{id} = '{key}'\n")).collect::<String>()
+        };
+        format!("[encryption.keys]\n{}[auth.jwt_keys]\n{}", table(sealing), table(signing))
+    };
+    let folder = new_folder();
+    let write = |text: &str| std::fs::write(folder.join("r.toml"), text).expect("written");
+    write(&file(&[("k2", &old)], &[("k2", &old)]));
+    let env = [("AUTH_TOKEN", TOKEN)];
+    let server = Server::start_in(folder.clone(), &["--workers", "2", "--config", "r.toml"], &env);
+    let [by_old, by_new] = [("k2", &old), ("k1", &new)].map(|(id, key)| {
+        let claims = json!({"sub": "u"});
+        sign(key, Some(id), &claims)
+    });
+    let allowed =
+        || [&by_old, &by_new].map(|token| status(&server, &format!("/sse/a?token={token}"), &[]));
+    assert_eq!(allowed(), [200, 401]);
+    let mut stream =
+        Stream::open(server.listen, &format!("/sse/a?token={by_old}"), &[]).expect("an answer");
+    let mut publisher = Publisher::new(server.listen, TOKEN);
+    let mut sealed = || {
+        publisher.publish("a", br#"{"n":1}"#);
+        crate::rig::next(&mut stream).data
+    };
+    let first = sealed();
+    assert_eq!(iron::key_id(&first), Some("k2"));
+    assert!(iron::open(&first, &old).is_some() && iron::open(&first, &new).is_none());
+    // The new ones beside the old ones: the first by name seals, every one of them verifies.
+    write(&file(&[("k1", &new), ("k2", &old)], &[("k1", &new), ("k2", &old)]));
+    server.signal("HUP");
+    let mut last = String::new();
+    let pause = std::time::Duration::from_millis(50);
+    let changed = wait_until(SOON, pause, || {
+        last = sealed();
+        iron::key_id(&last) == Some("k1")
+    });
+    assert!(changed && iron::open(&last, &new).is_some_and(|text| text.contains("\"n\":1")));
+    assert_eq!(allowed(), [200, 200]);
+    write(&file(&[("k1", &new)], &[("k1", &new)]));
+    server.signal("HUP");
+    assert!(wait_until(SOON, pause, || allowed() == [401, 200]), "{:?}", allowed());
+}
+
+#[test]
+fn s085_a_token_lives_for_seven_days() {
+    let made = claims(&token(SECRET, &["--sub", "u"]));
+    let [from, to] = ["iat", "exp"].map(|name| made[name].as_u64().expect("a time"));
+    assert_eq!(to - from, 7 * 24 * 3_600);
+}
+
+#[test]
+fn s086_a_token_may_be_percent_encoded() {
+    let rig = strict();
+    let good = token(SECRET, &["--sub", "u"]);
+    let encoded: String = good.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    assert_eq!(status(&rig.server, &format!("/sse/a?token={encoded}"), &[]), 200);
+    let twice = encoded.replace('%', "%25");
+    assert_eq!(status(&rig.server, &format!("/sse/a?token={twice}"), &[]), 401);
 }

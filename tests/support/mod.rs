@@ -7,6 +7,7 @@
 
 pub(crate) mod cutter;
 pub(crate) mod http;
+pub(crate) mod iron;
 pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod sse;

@@ -154,6 +154,11 @@ impl Stream {
         }
     }
 
+    /// Breaks off: what is left unsent is dropped and the close is a reset (socket(7)).
+    pub(crate) fn reset(self) {
+        let _ = socket2::SockRef::from(self.reader.get_ref()).set_linger(Some(Duration::ZERO));
+    }
+
     /// True when the stream ends (or is reset) within `limit`; events on the way are kept.
     pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
         let end = Instant::now() + limit;

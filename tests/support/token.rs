@@ -1,4 +1,8 @@
-//! Tokens as a user makes them: `ringcast token`.
+//! Tokens as a user makes them: `ringcast token`, or by the hands of another service.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::hmac;
+use serde_json::{Value, json};
 
 use super::server::{command, new_folder};
 
@@ -23,11 +27,23 @@ pub(crate) fn token(secret: &str, args: &[&str]) -> String {
     token.to_owned()
 }
 
-/// A compact JWS (RFC 7515) over these two texts, by HMAC-SHA256.
-pub(crate) fn sign(secret: &str, header: &str, claims: &str) -> String {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
-    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let mac = ring::hmac::sign(&key, text.as_bytes());
-    format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))
+/// A token with these claims as another service signs it (RFC 7515, HS256), under a key's id if
+/// there are several.
+pub(crate) fn sign(secret: &str, kid: Option<&str>, claims: &Value) -> String {
+    let mut header = json!({ "alg": "HS256", "typ": "JWT" });
+    if let Some(kid) = kid {
+        header["kid"] = kid.into();
+    }
+    let [header, claims] = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let signed = format!("{header}.{claims}");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// What a token says, its signature not looked at.
+pub(crate) fn claims(token: &str) -> Value {
+    let part = token.split('.').nth(1).expect("three parts");
+    let text = URL_SAFE_NO_PAD.decode(part).expect("base64url");
+    serde_json::from_slice(&text).expect("JSON")
 }

@@ -4,6 +4,7 @@
 //! Every check takes text and returns findings, so that each has a test on a planted fault: a
 //! check that cannot fail proves nothing.
 
+mod ledger;
 mod papers;
 mod sizes;
 mod source;
@@ -59,5 +60,11 @@ fn no_machine_is_named() {
 #[test]
 fn papers_are_in_order() {
     let findings = papers::check(&source::repository());
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[test]
+fn tests_name_rows_of_the_ledger() {
+    let findings = ledger::check(&source::repository());
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }

@@ -27,7 +27,7 @@ fn ten_a_minute() {
 }
 
 #[test]
-fn the_table_is_swept_and_shrinks() {
+fn s183_the_table_is_swept_and_shrinks() {
     let mut rate = ConnectRate::new(10, WINDOW, 1_000_000);
     for number in 0..100_000 {
         assert_eq!(rate.admit(key(number), u64::from(number) / 10), Admission::Admitted);
