@@ -67,6 +67,8 @@ pub(super) struct Extra {
     half: Option<Half>,
     /// Only these event names.
     pub(super) events: Option<Box<[Box<str>]>>,
+    /// Whose stream it is (nobody's: empty), where it receives channels of other users.
+    pub(super) user: Option<Box<str>>,
     /// The join under way.
     pub(super) join: Option<Join>,
     /// No `sse.*` events at all, not even gap and bye.
@@ -150,8 +152,9 @@ pub(super) struct Conn {
 impl Extra {
     /// Nothing in it is needed any more.
     pub(super) fn is_plain(&self) -> bool {
-        let Self { half, events, join, control_off, control_on: _, poll_until_ms } = self;
-        half.is_none() && events.is_none() && join.is_none() && !control_off && *poll_until_ms == 0
+        let Self { half, events, user, join, control_off, control_on: _, poll_until_ms } = self;
+        let is_special = events.is_some() || user.is_some() || *control_off;
+        half.is_none() && join.is_none() && !is_special && *poll_until_ms == 0
     }
 }
 
@@ -284,6 +287,22 @@ impl Conns {
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.slab.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// Slots of streams and waiting long-polls.
+    pub(super) fn linked(&self) -> impl Iterator<Item = u32> + '_ {
+        let linked = self.slab.iter().filter(|(_, conn)| conn.linked);
+        linked.filter_map(|(slot, _)| u32::try_from(slot).ok())
+    }
+
+    /// The generation of the next connection.
+    pub(super) fn next_generation(&self) -> u32 {
+        self.next_generation
+    }
+
+    /// The owner of a slot, whoever it is.
+    pub(super) fn at(&self, slot: u32) -> Option<&Conn> {
+        self.slab.get(slot as usize)
     }
 
     /// The owner of a slot, whoever it is.

@@ -27,9 +27,11 @@ mod shape;
 #[cfg(test)]
 mod simulation;
 mod subscribe;
+mod targets;
 mod tick;
 mod timers;
 mod turn;
+mod written;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ pub struct Worker<D: Driver> {
     own_caps: caps::OwnCaps,
     late: late::Late,
     leaving: VecDeque<leaving::Leaving>,
+    watches: written::Watches,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -151,6 +154,7 @@ impl<D: Driver> Worker<D> {
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),
             leaving: VecDeque::new(),
+            watches: written::Watches::default(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

@@ -18,4 +18,5 @@ mod resume;
 mod rig;
 mod slow;
 mod subscribe;
+mod targets;
 mod tokens;

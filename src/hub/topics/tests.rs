@@ -52,7 +52,7 @@ proptest! {
         let id = (0..joins).map(|slot| hub.link_channel(slot, &key(1))).last().unwrap();
         let keeper = hub.link_channel(1_000, &key(1));
         prop_assert_eq!(id, keeper);
-        let first = hub.owe(id, Pending { position: 0, seq: 1, len: 10 });
+        let first = hub.owe(id, Pending { position: 0, seq: 1, len: 10, picky: false });
         prop_assert!(first);
         let topic = hub.topic_mut(id).unwrap();
         let len = topic.len();
@@ -103,7 +103,7 @@ fn a_walk_carries_at_least_one_event_and_no_more_than_fit() {
     let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
     let id = hub.link_channel(1, &key(1));
     for seq in 1..=4 {
-        assert_eq!(hub.owe(id, Pending { position: seq, seq, len: 40 }), seq == 1);
+        assert_eq!(hub.owe(id, Pending { position: seq, seq, len: 40, picky: false }), seq == 1);
     }
     let carried = |hub: &Hub| hub.topic(id).unwrap().walk().map(|w| (w.events, w.target_seq));
     hub.topic_mut(id).unwrap().begin_walk(1, 100);
