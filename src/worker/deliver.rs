@@ -73,6 +73,9 @@ impl<D: Driver> Worker<D> {
         }
         topics.sort_unstable();
         topics.dedup();
+        if topics.iter().any(|topic| self.members(*topic) > 0) && self.spread(&event) {
+            return;
+        }
         let pending =
             Pending { position: self.position, seq: event.seq, len, picky: aim.excludes() };
         for topic in &topics {
@@ -158,7 +161,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// It is live, and not past this event already.
-    fn is_due(&mut self, slot: u32, seq: u64) -> bool {
+    pub(super) fn is_due(&mut self, slot: u32, seq: u64) -> bool {
         self.conns
             .at_mut(slot)
             .is_some_and(|conn| !conn.behind && conn.state.is_subscribed() && conn.position < seq)
@@ -221,11 +224,12 @@ impl<D: Driver> Worker<D> {
         if is_planted(Planted::Overtake) {
             return true;
         }
-        !owes(Hub::BROADCAST) && !self.hub.topics_of(slot).any(owes)
+        !owes(Hub::BROADCAST) && !self.hub.topics_of(slot).any(owes) && !self.awaits_spread(slot)
     }
 
     /// Plans everything all topics of a stream owe it, merged in order.
-    fn gather(&mut self, slot: u32, custom: bool) {
+    pub(super) fn gather(&mut self, slot: u32, custom: bool) {
+        let mut early = self.spread_for(slot).into_iter().peekable();
         let Some(conn) = self.conns.at_mut(slot) else { return };
         let (before, form) = (conn.position, conn.form);
         let mut owed = std::mem::take(&mut self.owed);
@@ -238,9 +242,17 @@ impl<D: Driver> Worker<D> {
         owed.sort_unstable_by_key(|pending| pending.position);
         owed.dedup_by_key(|pending| pending.position);
         let (start, pieces_start) = self.outbox.mark();
-        let mut position = self.last_seq;
+        let mut position = before;
         let mut cut = false;
-        for pending in &owed {
+        'owed: for pending in &owed {
+            while let Some(event) = early.next_if(|event| event.seq < pending.seq) {
+                let seq = event.seq;
+                cut = !self.put_early(slot, form, start, event);
+                if cut {
+                    break 'owed;
+                }
+                position = seq;
+            }
             let Some(event) = self.reader.get(pending.position) else { continue };
             let used = self.outbox.bytes.len() - start;
             if used > 0 && used + pending.len as usize > self.pace.run_bytes_max {
@@ -256,6 +268,13 @@ impl<D: Driver> Worker<D> {
             put_event(&mut self.outbox, &self.node, form, event, channel, origin);
         }
         self.owed = owed;
+        while !cut && let Some(event) = early.next() {
+            let seq = event.seq;
+            cut = !self.put_early(slot, form, start, event);
+            if !cut {
+                position = seq;
+            }
+        }
         if !cut {
             position = self.last_seq;
         }
@@ -263,6 +282,20 @@ impl<D: Driver> Worker<D> {
         if cut {
             self.fall_behind(slot);
         }
+    }
+
+    /// Puts an event that is on its way into the arena, before its moment. False: the send is full.
+    fn put_early(&mut self, slot: u32, form: Form, start: usize, event: Arc<Event>) -> bool {
+        let used = self.outbox.bytes.len() - start;
+        if used > 0 && used + event.frame.wire().len() > self.pace.run_bytes_max {
+            return false;
+        }
+        if self.is_for(slot, &event) {
+            let channel = if form.is_shared() { "" } else { self.channel_for(slot, &event) };
+            let origin = Origin::Held(Arc::clone(&event));
+            put_event(&mut self.outbox, &self.node, form, &event, channel, origin);
+        }
+        true
     }
 
     fn plan_gathered(&mut self, slot: u32, start: (usize, usize), position: u64) {

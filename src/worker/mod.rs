@@ -26,6 +26,7 @@ mod route;
 mod shape;
 #[cfg(test)]
 mod simulation;
+mod spread;
 mod subscribe;
 mod targets;
 mod tick;
@@ -106,6 +107,7 @@ pub struct Worker<D: Driver> {
     late: late::Late,
     leaving: VecDeque<leaving::Leaving>,
     watches: written::Watches,
+    spreads: spread::Spreads,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -155,6 +157,7 @@ impl<D: Driver> Worker<D> {
             late: late::Late::default(),
             leaving: VecDeque::new(),
             watches: written::Watches::default(),
+            spreads: spread::Spreads::default(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

@@ -347,3 +347,182 @@ fn wait_written_is_answered_while_the_node_drains() {
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     assert!(begun.elapsed() < SOON);
 }
+
+#[test]
+fn an_event_spread_over_time_reaches_each_stream_once_and_in_order() {
+    let mut rig = with_tokens();
+    let first = rig.publish("s", "0");
+    let mut streams: Vec<Stream> = (0..16).map(|_| rig.open("/sse/s,side")).collect();
+    let mut busy = rig.open("/sse/s,busy");
+    let (mut out, name) = open_named(&rig, "/sse/s?control=on");
+    let body = json!({
+        "channel": "s", "data": "1", "spread_ms": 1_500, "exclude": [format!("conn:{name}")],
+    });
+    let begun = Instant::now();
+    let id = rig.command(&body)["id"].as_str().expect("an id").to_owned();
+    // The history has it at once, and the next event takes it along.
+    assert_eq!(next(&mut rig.resume("/sse/s", &first)).id, id);
+    let after = rig.publish("busy", "2");
+    let got = [next(&mut busy), next(&mut busy)];
+    assert_eq!((&*got[0].id, &*got[1].id), (&*id, &*after));
+    assert!(begun.elapsed() < Duration::from_millis(1_400));
+    let times: Vec<_> = streams
+        .drain(..)
+        .map(|mut stream| {
+            std::thread::spawn(move || {
+                let event = next(&mut stream);
+                let at = Instant::now();
+                assert_quiet(&mut stream);
+                (event.data, at, stream)
+            })
+        })
+        .collect();
+    let mut moments = Vec::new();
+    for thread in times {
+        let (data, at, stream) = thread.join().expect("an event");
+        assert_eq!(data, "1");
+        moments.push(at.duration_since(begun));
+        streams.push(stream);
+    }
+    moments.sort_unstable();
+    assert!(moments[15] - moments[0] > Duration::from_millis(600), "{moments:?}");
+    // Whoever reconnects within the time has it from the history, once.
+    rig.command(&json!({ "channel": "s", "data": "3", "spread_ms": 60_000 }));
+    let mut again = rig.resume("/sse/s", &id);
+    assert_eq!(data_of(&mut again, 1), ["3"]);
+    rig.publish("s", "4");
+    assert_eq!(data_of(&mut again, 1), ["4"]);
+    for stream in &mut streams {
+        assert_eq!(data_of(stream, 2), ["3", "4"]);
+        assert_quiet(stream);
+    }
+    assert_eq!(data_of(&mut out, 2), ["3", "4"]);
+    for bad in [json!(60_001), json!(-1), json!("x")] {
+        let body = json!({ "channel": "s", "data": "", "spread_ms": bad });
+        assert_problem(&refused(&rig, &body), 400, "spread_ms");
+    }
+}
+
+#[test]
+fn a_reader_is_told_only_channels_of_its_own() {
+    let rig = with_tokens();
+    let lines = [("Accept", "application/x-ndjson")];
+    let request = format!("/sse?token={}", user("bob"));
+    let mut socket = std::net::TcpStream::connect(rig.address()).expect("a connection");
+    let head =
+        format!("GET {request} HTTP/1.1\r\nHost: x\r\n{}: {}\r\n\r\n", lines[0].0, lines[0].1);
+    std::io::Write::write_all(&mut socket, head.as_bytes()).expect("sent");
+    let mut text = String::new();
+    let mut buffer = [0; 4_096];
+    let count = socket.read(&mut buffer).expect("a head");
+    text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    let before = rig.command(&json!({ "user": "bob", "data": "first" }));
+    rig.command(&json!({ "users": ["ana", "bob"], "tenant": "other", "data": "second" }));
+    while !text.contains("second") {
+        let count = socket.read(&mut buffer).expect("an event");
+        assert!(count > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    assert!(!text.contains("ana") && !text.contains("tenant:"), "{text}");
+    let id = before["id"].as_str().expect("an id");
+    let poll = format!("/poll?last_event_id={id}&token={}", user("bob"));
+    let poll = rig.server.get(&poll).json();
+    assert_eq!(poll["events"][0]["channel"], "user:bob", "{poll}");
+}
+
+/// Everything of one tenant that anybody of another tries to get.
+#[test]
+fn s067_no_way_leads_into_another_tenant() {
+    let mut rig = with_tokens();
+    let of = |sub: &str, tenant: &str, more: &[&str]| {
+        token(SECRET, &[&["--sub", sub, "--tenant", tenant], more].concat())
+    };
+    let (ana, eve) = (of("ana", "t1", &[]), of("eve", "t2", &["--publish", "news,news.*"]));
+    let mut insider = rig.open(&format!("/sse?token={ana}"));
+    let secrets = ["tenant:t1", "user:ana"];
+    for target in secrets {
+        rig.publish(target, "secret");
+    }
+    let theirs = [next(&mut insider).id, next(&mut insider).id];
+    // Asked for by name or pattern, in all places where channels are named.
+    for name in
+        ["tenant:t1", "user:ana", "tenant:*", "tenant:**", "user:*", "user:**", "news,tenant:t1"]
+    {
+        for path in ["/sse", "/poll", "/api/v1/notificacao/sse"] {
+            for query in ["since=earliest", "last=10", "k=3", "poll=1"] {
+                let path = format!("{path}?channel={name}&{query}&token={eve}");
+                assert_eq!(rig.server.get(&path).status, 403, "{path}");
+            }
+        }
+        if !name.contains(',') {
+            assert_eq!(rig.server.get(&format!("/sse/{name}?token={eve}")).status, 403, "{name}");
+        }
+        let list = json!({ "channels": name.split(',').collect::<Vec<_>>() }).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let path = format!("/sse?since=earliest&token={eve}");
+        let answer = http::request(rig.address(), "POST", &path, &headers, list.as_bytes());
+        assert_eq!(answer.expect("an answer").status, 403, "{name}");
+        // Nor with no token at all.
+        assert_eq!(rig.server.get(&format!("/sse?channel={name}")).status, 401, "{name}");
+    }
+    for rounds in ["/stream/rounds/tenant/t1/v1/live", "/stream/rounds/user/ana/v1/live"] {
+        assert_eq!(rig.server.get(&format!("{rounds}?k=3&token={eve}")).status, 403, "{rounds}");
+    }
+    // With rights of her own, from wherever she starts: positions are the node's, events are not.
+    let mut streams = Vec::new();
+    for path in ["/sse/*,**", "/sse/broadcast", "/sse", "/api/sse", "/notifications/stream"] {
+        for query in ["since=earliest", "since=10m", "last=100"] {
+            streams.push(rig.open(&format!("{path}?{query}&token={eve}")));
+        }
+        for id in &theirs {
+            streams.push(rig.resume(&format!("{path}?token={eve}"), id));
+        }
+    }
+    for query in ["since=earliest", "last=100", &format!("last_event_id={}", theirs[0])] {
+        let answer = rig.server.get(&format!("/poll/*,**?{query}&poll=1&token={eve}"));
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!text.contains("secret"), "{query}: {text}");
+    }
+    // What she may not publish to, she may not by pattern or list either.
+    let bearer = format!("Bearer {eve}");
+    let publish = |body: Value| {
+        let headers = [("Authorization", &*bearer), ("Content-Type", "application/json")];
+        let body = body.to_string();
+        let answer = http::request(rig.address(), "POST", "/publish", &headers, body.as_bytes());
+        answer.expect("an answer").status
+    };
+    for target in [
+        json!({ "tenant": "t1" }),
+        json!({ "user": "ana" }),
+        json!({ "channels": ["news", "tenant:t1"] }),
+        json!({ "channel": "news", "users": ["eve", "ana"] }),
+        json!({ "pattern": "**" }),
+        json!({ "channel": "news", "pattern": "*" }),
+        json!({ "broadcast": true }),
+    ] {
+        let mut body = target;
+        body["data"] = "forged".into();
+        assert_eq!(publish(body), 403);
+    }
+    assert_eq!(publish(json!({ "pattern": "tenant:*", "data": "forged" })), 400);
+    // To leave others out of her own event is her right, and tells her nothing.
+    let hers = json!({ "channel": "news", "exclude": ["user:ana"], "wait": "written", "data": "" });
+    assert_eq!(publish(hers), 200);
+    rig.command(&json!({
+        "channels": ["tenant:t1", "user:ana"], "data": "secret", "exclude": ["user:nobody"],
+    }));
+    rig.command(&json!({ "tenant": "t1", "spread_ms": 50, "data": "secret 2" }));
+    rig.command(&json!({ "tenant": "t2", "data": "for t2" }));
+    assert_eq!(data_of(&mut insider, 2), ["secret", "secret 2"]);
+    assert_quiet(&mut insider);
+    for stream in &mut streams {
+        loop {
+            let event = next(stream);
+            if event.data == "for t2" {
+                break;
+            }
+            let allowed = event.data.is_empty() || event.event.starts_with("sse.");
+            assert!(allowed, "{event:?}");
+        }
+    }
+}

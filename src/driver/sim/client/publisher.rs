@@ -13,8 +13,17 @@ use super::answer::{Answer, take_answer};
 const PIPELINE_MAX: usize = 4;
 
 /// Rules under which everybody gets an event all the same.
-const AIMS: [&str; 6] =
-    ["", "", "", "exclude=user:nobody", "wait=written", "wait=written&exclude=conn:99-0-0"];
+const AIMS: [&str; 9] = [
+    "",
+    "",
+    "",
+    "",
+    "exclude=user:nobody",
+    "wait=written",
+    "wait=written&exclude=conn:99-0-0",
+    "spread_ms=300",
+    "spread_ms=40&exclude=user:nobody",
+];
 
 /// A publish under way.
 #[derive(Debug, Clone, Copy)]
