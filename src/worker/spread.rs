@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::Worker;
 use super::conns::Form;
+use super::planted::{Planted, is_planted};
 use crate::driver::Driver;
 use crate::hub::TopicName;
 use crate::journal::Event;
@@ -145,7 +146,9 @@ impl<D: Driver> Worker<D> {
 
     /// Some event on its way has not reached this stream.
     pub(super) fn awaits_spread(&self, slot: u32) -> bool {
-        !self.spreads.all.is_empty() && !self.spread_for(slot).is_empty()
+        !self.spreads.all.is_empty()
+            && !self.spread_for(slot).is_empty()
+            && !is_planted(Planted::PassSpread)
     }
 
     /// Events on their way that a live stream has not got, in order.

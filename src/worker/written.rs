@@ -29,13 +29,15 @@ struct Watch {
     /// Who is still to be looked at.
     slots: Vec<u32>,
     found: Written,
+    /// Its publisher waits no longer than this, monotonic ms.
+    until_ms: u64,
 }
 
 /// Those of one core.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     all: Vec<Watch>,
-    /// The last look ended at its bound.
+    /// The last look ended at its bound, or settled something that this core waits for.
     more: bool,
 }
 
@@ -45,7 +47,7 @@ impl Watches {
         self.all.is_empty()
     }
 
-    /// Some streams could be looked at now.
+    /// Something could be done about them now.
     pub(super) fn has_more(&self) -> bool {
         self.more
     }
@@ -76,28 +78,34 @@ impl<D: Driver> Worker<D> {
             slots = Vec::new();
         }
         let generation = self.conns.next_generation();
-        let watch = Watch { event, position: self.position, generation, slots, found };
+        let until_ms = self.now.mono_ms + self.live.options.publish_timeout_ms;
+        let watch = Watch { event, position: self.position, generation, slots, found, until_ms };
         self.watches.all.push(watch);
     }
 
     /// Looks what became of the events under watch; call it when nothing is planned.
     pub(super) fn look_at_watches(&mut self) {
+        self.watches.more = false;
         if self.watches.is_empty() {
             return;
         }
+        let mut settled_own = false;
         let mut looks_left = LOOKS_MAX;
         let mut watches = std::mem::take(&mut self.watches.all);
         watches.retain_mut(|watch| {
-            // Below that all topics are past it.
-            if self.reader.done() <= watch.position {
-                return true;
+            let is_late = self.now.mono_ms >= watch.until_ms;
+            // Above that some topic is not past it.
+            if self.reader.done() > watch.position {
+                self.look(watch, &mut looks_left);
             }
-            self.look(watch, &mut looks_left);
-            if !watch.slots.is_empty() {
+            if is_late {
+                watch.found.lagging += watch.slots.len() as u64;
+            } else if !watch.slots.is_empty() || self.reader.done() <= watch.position {
                 return true;
             }
             if let Some(receipt) = watch.event.aim.as_ref().and_then(|aim| aim.receipt.as_ref()) {
                 receipt.settle(self.index, watch.found);
+                settled_own |= receipt.owner() == self.index;
                 if receipt.owner() != self.index {
                     self.driver.ring(receipt.owner());
                     self.node.counters[self.index].doorbells_rung.add(1);
@@ -106,7 +114,7 @@ impl<D: Driver> Worker<D> {
             false
         });
         self.watches.all = watches;
-        self.watches.more = looks_left == 0;
+        self.watches.more = looks_left == 0 || settled_own;
     }
 
     fn look(&self, watch: &mut Watch, looks_left: &mut usize) {
