@@ -26,6 +26,7 @@ fn draft(journal: &Journal, channel: &str) -> Draft {
         store: true,
         idempotency: None,
         expected: None,
+        aim: None,
     }
 }
 

@@ -18,6 +18,13 @@ pub(super) async fn watch(node: &Node) {
         for (event, superseded) in node.take_superseded() {
             tracing::warn!(superseded, "[SSE] Rate limit exceeded: {event}");
         }
+        let (users, others) = node.take_unreached();
+        for (user, events) in users {
+            tracing::warn!(events, "Usuário {user} não tem conexões ativas");
+        }
+        if others > 0 {
+            tracing::warn!(events = others, "other users have no active connections either");
+        }
         before = now;
     }
 }

@@ -47,6 +47,20 @@ impl PatternIndex {
         }
     }
 
+    pub(super) fn overlapping(&self, pattern: &Pattern, out: &mut SmallVec<[TopicId; 8]>) {
+        let first = first_part(pattern.as_str());
+        let mut add = |all: &[(Pattern, TopicId)]| {
+            let hits = all.iter().filter(|(known, _)| known.overlaps(pattern));
+            out.extend(hits.map(|(_, topic)| *topic));
+        };
+        add(&self.wild);
+        if first.contains('*') {
+            self.by_first_part.values().for_each(|bucket| add(bucket));
+        } else if let Some(bucket) = self.by_first_part.get(first) {
+            add(bucket);
+        }
+    }
+
     pub(super) fn matching(&self, name: &str, out: &mut SmallVec<[TopicId; 8]>) {
         let literal = self.by_first_part.get(first_part(name)).map_or(&[][..], Vec::as_slice);
         let hits = literal.iter().chain(&self.wild).filter(|(pattern, _)| pattern.matches(name));

@@ -26,6 +26,8 @@ pub struct Pending {
     pub seq: u64,
     /// Bytes on the wire.
     pub len: u32,
+    /// Not for every member.
+    pub picky: bool,
 }
 
 /// A pass over the members, from the last to the first.
@@ -56,6 +58,8 @@ pub(super) struct Debt {
     pending: VecDeque<Pending>,
     /// The pass under way.
     walk: Option<Walk>,
+    /// How many of the pending events are picky.
+    picky: usize,
 }
 
 static NOTHING: VecDeque<Pending> = VecDeque::new();
@@ -105,6 +109,12 @@ impl Topic {
         self.debt.as_ref().map_or(&NOTHING, |debt| &debt.pending)
     }
 
+    /// Not every member gets all that is pending.
+    #[must_use]
+    pub fn is_picky(&self) -> bool {
+        self.debt.as_ref().is_some_and(|debt| debt.picky > 0)
+    }
+
     /// The pass under way.
     #[must_use]
     pub fn walk(&self) -> Option<Walk> {
@@ -149,6 +159,7 @@ impl Topic {
 impl Debt {
     pub(super) fn add(&mut self, pending: Pending) {
         if self.pending.back().is_none_or(|last| last.position != pending.position) {
+            self.picky += usize::from(pending.picky);
             self.pending.push_back(pending);
         }
     }
@@ -156,7 +167,8 @@ impl Debt {
     /// Ends the walk: what it carried is owed to nobody any more. True when more is pending.
     pub(super) fn end_walk(&mut self) -> bool {
         if let Some(walk) = self.walk.take() {
-            self.pending.drain(..walk.events.min(self.pending.len()));
+            let done = self.pending.drain(..walk.events.min(self.pending.len()));
+            self.picky -= done.filter(|pending| pending.picky).count();
         }
         !self.pending.is_empty()
     }
@@ -166,6 +178,7 @@ impl Debt {
         /// What a burst has made large is not kept.
         const KEEP: usize = 64;
         self.walk = None;
+        self.picky = 0;
         self.pending.clear();
         self.pending.shrink_to(KEEP);
     }

@@ -87,6 +87,11 @@ impl Hub {
         self.patterns.matching(name, out);
     }
 
+    /// All patterns of this core that some name of `pattern` matches too.
+    pub fn overlapping_patterns(&self, pattern: &Pattern, out: &mut SmallVec<[TopicId; 8]>) {
+        self.patterns.overlapping(pattern, out);
+    }
+
     /// Links a stream to a channel. Linking twice is the caller's error.
     pub fn link_channel(&mut self, slot: u32, key: &ChannelKey) -> TopicId {
         let id = self.find_channel(key).unwrap_or_else(|| {

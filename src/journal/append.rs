@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::event::{ChannelKey, Draft, Event, KeyHasher};
 use super::namespace::Overflow;
 use super::parked::Parked;
+use super::receipt::Receipt;
 use super::recent::{Recent, Taker};
 use super::ring::{Claimed, Reader, Ring, Seen};
 use super::store::{Locked, Range, Span, Store, StoreSettings, Verdict};
@@ -51,7 +54,7 @@ pub struct Journal {
 }
 
 /// An event has its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// The number in its id.
     pub seq: u64,
@@ -59,6 +62,8 @@ pub struct Appended {
     pub subscribers: u32,
     /// It had been appended before: `seq` is the first append's.
     pub duplicate: bool,
+    /// Channels of users without a stream.
+    pub unreached: SmallVec<[Arc<str>; 1]>,
 }
 
 /// An event has no place; nothing was changed.
@@ -193,12 +198,14 @@ impl Journal {
             targets: draft.targets,
             key: draft.key,
             store: draft.store,
+            aim: draft.aim,
         });
         let mut locked = self.store.lock_for(&event.targets, idempotency.as_ref().map(|k| k.0));
         match locked.prepare(&event.targets, idempotency.as_ref(), expected, mono_ms) {
             Verdict::Fresh => {}
             Verdict::Duplicate(seq) => {
-                return Ok(Err(Appended { seq, subscribers: 0, duplicate: true }));
+                let unreached = SmallVec::new();
+                return Ok(Err(Appended { seq, subscribers: 0, duplicate: true, unreached }));
             }
             Verdict::Conflict(last) => return Err(Refused::Conflict(last)),
             Verdict::TooManyChannels => return Err(Refused::TooManyChannels),
@@ -217,11 +224,11 @@ impl Journal {
             event.seq = seq;
             event.frame.stamp(self.epoch, seq);
         }
-        let subscribers = self.push(&mut locked, &event, idempotency, mono_ms);
+        let (subscribers, unreached) = self.push(&mut locked, &event, idempotency, mono_ms);
         Ok(Ok(Unpublished {
             claimed,
             event,
-            appended: Appended { seq, subscribers, duplicate: false },
+            appended: Appended { seq, subscribers, duplicate: false, unreached },
         }))
     }
 
@@ -231,7 +238,7 @@ impl Journal {
         event: &Arc<Event>,
         idempotency: Option<(u64, Box<str>)>,
         mono_ms: u64,
-    ) -> u32 {
+    ) -> (u32, SmallVec<[Arc<str>; 1]>) {
         locked.push(event, idempotency, mono_ms)
     }
 
@@ -278,7 +285,7 @@ impl Journal {
     ) -> (Span, Overflow) {
         let overflow = self.store.namespaces().lookup(pattern.literal_prefix()).overflow;
         let Range { purpose, after, upto, bytes_max, unix_ms } = range;
-        let wanted = |event: &Event| event.targets.iter().any(|key| pattern.matches(&key.name));
+        let wanted = |event: &Event| event.reaches(pattern);
         let mut taker =
             Taker { purpose, unix_ms, bytes_left: bytes_max, taken: 0, wanted: &wanted, out };
         let (mut floor, mut complete) = (0, true);
@@ -314,7 +321,7 @@ impl Journal {
     pub fn start_of_pattern(&self, pattern: &Pattern, start: &PatternStart, upto: u64) -> u64 {
         let mut matching = Vec::new();
         let mut look = |event: &Arc<Event>| {
-            if event.targets.iter().any(|key| pattern.matches(&key.name)) && event.store {
+            if event.reaches(pattern) && event.store {
                 matching.push((event.seq, event.unix_ms));
             }
         };
@@ -331,6 +338,19 @@ impl Journal {
             PatternStart::Since(since) => matching.partition_point(|(_, at)| at < since),
         };
         matching.get(first).map_or(upto, |(seq, _)| seq - 1)
+    }
+
+    /// At most `max` channels that match; none when there are more, or too many to look through.
+    /// Users, tenants and the broadcast match no pattern.
+    #[must_use]
+    pub fn matching(&self, pattern: &Pattern, max: usize) -> Option<Vec<ChannelKey>> {
+        self.store.matching(pattern, max)
+    }
+
+    /// All workers have said what became of an event, or have left.
+    #[must_use]
+    pub fn is_settled(&self, receipt: &Receipt) -> bool {
+        receipt.is_settled(|worker| self.ring.has_left(worker))
     }
 
     /// Streams linked to a channel, over all workers.
@@ -379,5 +399,6 @@ fn give_back(
         store: event.store,
         idempotency,
         expected,
+        aim: event.aim,
     }
 }

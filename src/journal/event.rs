@@ -6,6 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::aim::Aim;
+use crate::proto::channel::Pattern;
 use crate::proto::sse::{EventId, Frame};
 
 /// A channel's name with its hash, computed once.
@@ -75,7 +77,7 @@ impl Eq for ChannelKey {}
 pub struct Draft {
     /// The encoded block, its id still blank.
     pub frame: Frame,
-    /// Channels it goes to, each once. Never empty.
+    /// Channels it goes to, each once. Empty only where a pattern found none.
     pub targets: SmallVec<[ChannelKey; 1]>,
     /// For `conflate` and `latest`: which earlier events it supersedes.
     pub key: Option<Box<str>>,
@@ -88,6 +90,8 @@ pub struct Draft {
     pub idempotency: Option<(u64, Box<str>)>,
     /// Append only if this is the channel's last id (one target).
     pub expected: Option<EventId>,
+    /// Who of its channels gets it otherwise than at once.
+    pub aim: Option<Arc<Aim>>,
 }
 
 /// An event in the order. Shared by reference by every reader; never changed.
@@ -107,12 +111,31 @@ pub struct Event {
     pub key: Option<Box<str>>,
     /// May be replayed to a reconnect.
     pub store: bool,
+    /// Who of its channels gets it otherwise than at once.
+    pub aim: Option<Arc<Aim>>,
 }
 
 impl Event {
+    /// Bytes it is counted with in a history: its block and, where they are many, its targets and
+    /// rules.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let aim = self.aim.as_ref().map_or(0, |aim| aim.size());
+        let targets = if self.targets.spilled() { size_of_val(&*self.targets) } else { 0 };
+        self.frame.size() + targets + aim
+    }
+
+    /// A stream of this pattern gets it.
+    #[must_use]
+    pub fn reaches(&self, pattern: &Pattern) -> bool {
+        let published_to = self.aim.as_ref().and_then(|aim| aim.pattern.as_ref());
+        self.targets.iter().any(|key| pattern.matches(&key.name))
+            || published_to.is_some_and(|other| other.overlaps(pattern))
+    }
+
     /// Bytes it is counted with while it is in flight: its block and its own record.
     #[must_use]
     pub fn ring_bytes(&self) -> u64 {
-        (self.frame.size() + size_of::<Self>()) as u64
+        (self.size() + size_of::<Self>()) as u64
     }
 }

@@ -1,18 +1,22 @@
 //! The one order of events and the histories.
 
+mod aim;
 mod append;
 pub mod event;
 mod namespace;
 mod parked;
+mod receipt;
 mod recent;
 mod ring;
 mod store;
 mod wake;
 
+pub use aim::{Aim, StreamPlace};
 pub use append::{Appended, Journal, JournalSettings, PatternStart, Refused, Unpublished};
 pub use event::{ChannelKey, Draft, Event, KeyHasher};
 pub use namespace::{Mode, Namespace, Namespaces, Overflow};
 pub use parked::{Parked, Ticket};
+pub use receipt::{Receipt, Written};
 pub use ring::Reader;
 pub use store::{Purpose, Range, Span, StoreSettings};
 pub use wake::Wakes;

@@ -23,11 +23,11 @@ impl Recent {
     }
 
     pub(super) fn push(&mut self, event: Arc<Event>) {
-        self.bytes += event.frame.size();
+        self.bytes += event.size();
         self.events.push_back(event);
         while self.bytes > self.bytes_max {
             let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.frame.size();
+            self.bytes -= oldest.size();
             self.floor = oldest.seq;
         }
     }

@@ -23,6 +23,7 @@ pub(crate) fn draft(channel: &str, data: &str) -> Draft {
         store: true,
         idempotency: None,
         expected: None,
+        aim: None,
     }
 }
 
@@ -42,5 +43,6 @@ pub(crate) fn event(seq: u64, channel: &str, data: &str) -> Arc<Event> {
         targets: draft.targets,
         key: None,
         store: true,
+        aim: None,
     })
 }

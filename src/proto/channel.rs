@@ -167,6 +167,26 @@ impl Pattern {
         }
         others.next().is_none()
     }
+
+    /// Some name belongs to both sets.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (prefix, body) = Self::split(&self.text);
+        let (other_prefix, other_body) = Self::split(&other.text);
+        let is_broadcast = |pattern: &Self| &*pattern.text == BROADCAST;
+        if prefix != other_prefix || is_broadcast(self) != is_broadcast(other) {
+            return false;
+        }
+        let (mut parts, mut others) = (body.split('.'), other_body.split('.'));
+        loop {
+            match (parts.next(), others.next()) {
+                (Some("**"), Some(_)) | (Some(_), Some("**")) | (None, None) => return true,
+                (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+                (Some(part), Some(found)) if part == found => {}
+                _ => return false,
+            }
+        }
+    }
 }
 
 /// What a stream can ask for.
@@ -274,9 +294,9 @@ mod tests {
     }
 
     proptest! {
-        /// `covers` against its definition over all short names.
+        /// `covers` and `overlaps` against their definitions over all short names.
         #[test]
-        fn covers_means_every_name(one in text(), two in text()) {
+        fn covers_means_every_name_and_overlaps_some(one in text(), two in text()) {
             let (one, two) = (Pattern::parse(&one).unwrap(), Pattern::parse(&two).unwrap());
             // "z" is a part no pattern spells, so it stands for all others.
             let parts = ["a", "b", "c", "z"];
@@ -290,6 +310,8 @@ mod tests {
             }
             let every = all.iter().filter(|name| two.matches(name)).all(|name| one.matches(name));
             prop_assert_eq!(one.covers(&two), every);
+            let some = all.iter().any(|name| one.matches(name) && two.matches(name));
+            prop_assert_eq!(one.overlaps(&two), some);
         }
     }
 }

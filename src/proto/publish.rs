@@ -1,20 +1,37 @@
 //! What a publisher asks for.
 
+mod error;
+
 use std::borrow::Cow;
 
+use super::channel::{self, Pattern, check_name};
+use super::sse::EventId;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
-use thiserror::Error;
 
-use super::channel::{self, NameError, check_name};
-use super::sse::EventId;
+pub use error::PublishError;
 
 /// Longest event name, key and idempotency key, bytes.
 const NAME_MAX: usize = 255;
 /// Longest delay of an event, milliseconds: seven days.
 pub const DELAY_MS_MAX: u64 = 604_800_000;
+/// Longest time over which an event is spread, milliseconds.
+pub const SPREAD_MS_MAX: u32 = 60_000;
+/// Most channels of one event, those that its pattern finds included.
+pub const TARGETS_MAX: usize = 1_000;
+/// Most streams and users that an event leaves out.
+pub const EXCLUDED_MAX: usize = 100;
+
+/// Somebody who does not get an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Excluded {
+    /// The stream that `sse.open` calls so.
+    Connection(String),
+    /// All streams of a user.
+    User(String),
+}
 
 /// One publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,55 +56,22 @@ pub struct Command {
     pub expected_id: Option<EventId>,
     /// Append it so many milliseconds later, at most [`DELAY_MS_MAX`].
     pub delay_ms: Option<u64>,
-}
-
-/// Why a publish was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PublishError {
-    /// No target.
-    #[error("no channel, user or tenant is named")]
-    NoTarget,
-    /// A name that is none.
-    #[error("{0:?} is no channel: {1}")]
-    Channel(String, NameError),
-    /// Event names: 1 to 255 bytes, no line end, no NUL.
-    #[error("the event name is empty, too long, or holds a line end or NUL")]
-    EventName,
-    /// Names of control events.
-    #[error("event names that begin with 'sse.' belong to the server")]
-    EventReserved,
-    /// Not UTF-8.
-    #[error("the data is not UTF-8")]
-    NotUtf8,
-    /// Not JSON, or not an object.
-    #[error("the body is not the JSON it should be: {0}")]
-    Json(String),
-    /// A key the command does not know.
-    #[error("{key:?} is no key of a publish{}", .nearest.map(|n| format!(", did you mean {n:?}?")).unwrap_or_default())]
-    UnknownKey {
-        /// As it was spelled.
-        key: String,
-        /// The nearest known one.
-        nearest: Option<&'static str>,
-    },
-    /// An id of the publisher's own.
-    #[error(
-        "ids are given by the server, because they are the readers' cursor; use idempotency_key"
-    )]
-    OwnId,
-    /// A value of the wrong kind.
-    #[error("the value of {0:?} is not valid")]
-    Value(String),
-    /// `expected_id` is for one channel.
-    #[error("expected_id needs exactly one channel")]
-    ExpectedTargets,
-    /// Nobody knows what the last id will be then.
-    #[error("expected_id and delay_ms do not go together")]
-    ExpectedLate,
+    /// Also every channel that matches; never users, tenants or the broadcast.
+    pub pattern: Option<Pattern>,
+    /// Who does not get it, at most [`EXCLUDED_MAX`].
+    pub exclude: Vec<Excluded>,
+    /// Answer once all cores have handed it to their sockets.
+    pub wait_written: bool,
+    /// Streams get it within so many milliseconds, at most [`SPREAD_MS_MAX`].
+    pub spread_ms: u32,
 }
 
 /// Keys of the JSON command served here.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 22] = [
+    "pattern",
+    "exclude",
+    "wait",
+    "spread_ms",
     "delay_ms",
     "retry",
     "channel",
@@ -123,6 +107,10 @@ impl Command {
             idempotency_key: None,
             expected_id: None,
             delay_ms: None,
+            pattern: None,
+            exclude: Vec::new(),
+            wait_written: false,
+            spread_ms: 0,
         }
     }
 
@@ -134,8 +122,43 @@ impl Command {
         let bad = |error| PublishError::Channel(name.to_owned(), error);
         check_name(name).map_err(bad)?;
         if !self.channels.iter().any(|known| known == name) {
+            if self.channels.len() >= TARGETS_MAX {
+                return Err(PublishError::TooManyTargets);
+            }
             self.channels.push(name.to_owned());
         }
+        Ok(())
+    }
+
+    /// Users and tenants are named one by one: a wildcard never reaches them.
+    fn match_pattern(&mut self, text: &str) -> Result<(), PublishError> {
+        let bad = |why: &str| PublishError::Pattern(text.to_owned(), why.to_owned());
+        if !text.contains('*') {
+            return self.target(text);
+        }
+        let pattern = Pattern::parse(text).map_err(|error| bad(&error.to_string()))?;
+        if channel::is_reserved(pattern.literal_prefix()) {
+            return Err(bad("reaches users or tenants, which are named one by one"));
+        }
+        self.pattern = Some(pattern);
+        Ok(())
+    }
+
+    fn leave_out(&mut self, text: &str) -> Result<(), PublishError> {
+        if self.exclude.len() >= EXCLUDED_MAX {
+            return Err(PublishError::TooManyExcluded);
+        }
+        let bad = || PublishError::Excluded(text.to_owned());
+        let excluded = match text.split_once(':') {
+            Some(("conn", id)) if !id.is_empty() && id.len() <= NAME_MAX => {
+                Excluded::Connection(id.to_owned())
+            }
+            Some(("user", user)) if channel::user_channel(user).is_ok() => {
+                Excluded::User(user.to_owned())
+            }
+            _ => return Err(bad()),
+        };
+        self.exclude.push(excluded);
         Ok(())
     }
 
@@ -164,7 +187,21 @@ impl Command {
                 }
             }
             "user" | "userId" => self.user(value)?,
+            "users" => {
+                for user in value.split(',') {
+                    self.user(user)?;
+                }
+            }
             "tenant" | "tenantId" => self.tenant(value)?,
+            "pattern" => self.match_pattern(value)?,
+            "exclude" => {
+                for text in value.split(',') {
+                    self.leave_out(text)?;
+                }
+            }
+            "wait" if value == "written" => self.wait_written = true,
+            "wait" => return Err(bad()),
+            "spread_ms" => self.spread_ms = value.parse().map_err(|_| bad())?,
             "msg" | "data" => value.clone_into(&mut self.data),
             "event" => self.event = Some(value.to_owned()),
             "key" => self.key = Some(value.to_owned()),
@@ -236,6 +273,15 @@ impl Command {
                     self.target(channel::BROADCAST)?;
                 }
             }
+            "exclude" => {
+                for item in value.as_array().ok_or_else(bad)? {
+                    self.leave_out(item.as_str().ok_or_else(bad)?)?;
+                }
+            }
+            "spread_ms" => {
+                let spread = value.as_u64().and_then(|ms| u32::try_from(ms).ok());
+                self.spread_ms = spread.ok_or_else(bad)?;
+            }
             "store" => self.store = value.as_bool().ok_or_else(bad)?,
             "ttl_ms" => self.ttl_ms = Some(value.as_u64().ok_or_else(bad)?),
             "delay_ms" => self.delay_ms = Some(value.as_u64().ok_or_else(bad)?),
@@ -243,7 +289,9 @@ impl Command {
                 let retry = value.as_u64().and_then(|ms| u32::try_from(ms).ok());
                 self.retry = Some(retry.ok_or_else(bad)?);
             }
-            "event" | "key" | "idempotency_key" | "expected_id" => self.option(key, text()?)?,
+            "event" | "key" | "idempotency_key" | "expected_id" | "pattern" | "wait" => {
+                self.option(key, text()?)?;
+            }
             "id" => return Err(PublishError::OwnId),
             _ => {
                 return Err(PublishError::UnknownKey {
@@ -260,10 +308,11 @@ impl Command {
     /// # Errors
     /// What is wrong with it.
     pub fn check(self) -> Result<Self, PublishError> {
-        if self.channels.is_empty() {
+        if self.channels.is_empty() && self.pattern.is_none() {
             return Err(PublishError::NoTarget);
         }
-        if self.expected_id.is_some() && self.channels.len() != 1 {
+        let is_one = self.channels.len() == 1 && self.pattern.is_none();
+        if self.expected_id.is_some() && !is_one {
             return Err(PublishError::ExpectedTargets);
         }
         if self.delay_ms.is_some_and(|ms| ms > DELAY_MS_MAX) {
@@ -272,6 +321,7 @@ impl Command {
         if self.delay_ms.is_some() && self.expected_id.is_some() {
             return Err(PublishError::ExpectedLate);
         }
+        self.check_spread()?;
         if let Some(event) = &self.event {
             let bad = |b: u8| matches!(b, b'\r' | b'\n' | 0);
             if event.is_empty() || event.len() > NAME_MAX || event.bytes().any(bad) {
@@ -287,6 +337,25 @@ impl Command {
             }
         }
         Ok(self)
+    }
+
+    /// For one of several in a request.
+    ///
+    /// # Errors
+    /// It would hold up the others.
+    pub fn check_many(self) -> Result<Self, PublishError> {
+        if self.wait_written { Err(PublishError::WaitMany) } else { Ok(self) }
+    }
+
+    fn check_spread(&self) -> Result<(), PublishError> {
+        if self.spread_ms > SPREAD_MS_MAX {
+            return Err(PublishError::Value("spread_ms".to_owned()));
+        }
+        match (self.wait_written, self.delay_ms, self.spread_ms) {
+            (true, Some(1..), _) => Err(PublishError::WaitLate("delay_ms")),
+            (true, _, 1..) => Err(PublishError::WaitLate("spread_ms")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -366,62 +435,4 @@ pub fn batch(text: &[u8]) -> Result<Vec<&RawValue>, PublishError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn json(text: &str) -> Result<Command, PublishError> {
-        Command::new().json(text.as_bytes())?.check()
-    }
-
-    #[test]
-    fn data_is_verbatim_or_compact() {
-        let data =
-            |text: &str| json(&format!("{{\"channel\":\"a\",\"data\":{text}}}")).unwrap().data;
-        assert_eq!(data(r#""plain \n text""#), "plain \n text");
-        assert_eq!(
-            data(r#"{ "a" : 1.0, "b c" : [ 12345678901234567890123, "x \" y" ] }"#),
-            r#"{"a":1.0,"b c":[12345678901234567890123,"x \" y"]}"#
-        );
-        assert_eq!(data("null"), "null");
-    }
-
-    #[test]
-    fn targets_of_all_kinds_each_once() {
-        let command = json(
-            r#"{"channels":["a","b","a"],"user":42,"users":["x","42"],"tenant":"t","broadcast":true}"#,
-        );
-        assert_eq!(
-            command.unwrap().channels,
-            ["a", "b", "user:42", "user:x", "tenant:t", "broadcast"]
-        );
-    }
-
-    #[test]
-    fn of_two_members_with_one_name_the_later_counts() {
-        let command = json(r#"{"channel":"a","data":"x","channel":"b","data":"y"}"#).unwrap();
-        assert_eq!((command.channels, command.data), (vec!["b".to_owned()], "y".to_owned()));
-        let escaped = json(r#"{"ch\u0061nnel":"\u00e9"}"#).unwrap();
-        assert_eq!(escaped.channels, ["é"]);
-        let many: String = (0..100_000).map(|n| format!("\"k{n}\":0,")).collect();
-        let refused = json(&format!("{{\"channel\":\"a\",{many}\"z\":1}}")).unwrap_err();
-        assert!(matches!(refused, PublishError::UnknownKey { .. }), "{refused}");
-    }
-
-    #[test]
-    fn wrong_commands_name_what_is_wrong() {
-        let unknown = json(r#"{"chanel":"a"}"#).unwrap_err();
-        assert!(unknown.to_string().contains("\"channel\""), "{unknown}");
-        assert_eq!(json(r#"{"channel":"a","id":"1"}"#), Err(PublishError::OwnId));
-        assert_eq!(json(r#"{"data":"x"}"#), Err(PublishError::NoTarget));
-        assert_eq!(json(r#"{"channel":"a","event":""}"#), Err(PublishError::EventName));
-        assert_eq!(json(r#"{"channel":"a","event":"a\nb"}"#), Err(PublishError::EventName));
-        assert_eq!(json(r#"{"channel":"a","event":"sse.bye"}"#), Err(PublishError::EventReserved));
-        assert!(matches!(json(r#"{"channel":"a b"}"#), Err(PublishError::Channel(..))));
-        assert!(matches!(json("[1]"), Err(PublishError::Json(_))));
-        assert!(matches!(json(r#"{"channel":"a","ttl_ms":-1}"#), Err(PublishError::Value(_))));
-        assert_eq!(
-            json(r#"{"channels":["a","b"],"expected_id":"abcdefgh-1"}"#),
-            Err(PublishError::ExpectedTargets)
-        );
-    }
-}
+mod tests;

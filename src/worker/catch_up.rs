@@ -39,6 +39,12 @@ pub(super) enum Gap {
 }
 
 impl Found {
+    /// Keeps only some of the events from `begin` on.
+    fn keep(&mut self, begin: usize, is_wanted: impl Fn(&Event) -> bool) {
+        let rest: Vec<Arc<Event>> = self.events.drain(begin..).collect();
+        self.events.extend(rest.into_iter().filter(|event| is_wanted(event)));
+    }
+
     /// Of the events from `begin` on, keeps only the newest of each channel's keys.
     fn conflate(&mut self, begin: usize) {
         let mut seen = std::collections::HashSet::new();
@@ -172,6 +178,8 @@ impl<D: Driver> Worker<D> {
                 found.reached_seq = found.reached_seq.min(last);
             }
             if overflow == Overflow::Conflate && join.is_none() {
+                // What is not for this stream must not take the place of what is.
+                found.keep(begin, |event| self.is_for(id.slot, event));
                 found.conflate(begin);
             }
         }
@@ -242,9 +250,10 @@ impl<D: Driver> Worker<D> {
                 return last;
             }
             last = event.seq;
-            if self.conns.get(id).is_some_and(|conn| conn.wants(event)) {
+            if self.is_for(id.slot, event) {
                 let origin = Origin::Held(Arc::clone(event));
-                put_event(&mut self.outbox, &self.node, form, event, 0, origin);
+                let channel = if form.is_shared() { "" } else { self.channel_for(id.slot, event) };
+                put_event(&mut self.outbox, &self.node, form, event, channel, origin);
             }
         }
         found.reached_seq.max(position)

@@ -15,7 +15,7 @@ use super::orders::Order;
 use super::publish::{token_missing, token_problem};
 use super::reply::{foreign_problem, is_foreign};
 use super::route::{Asked, Awaited, Next};
-use super::subscribe::short_s;
+use super::subscribe::{short_s, whose};
 use crate::auth::{ConnectionRef, Identity};
 use crate::conn::{State, Step};
 use crate::driver::{ConnId, Driver};
@@ -288,14 +288,9 @@ impl<D: Driver> Worker<D> {
         Ok(json!({ "channels": self.channels_of(id.slot), "expires": expires }))
     }
 
-    /// A stream belongs to the subject whose own channel it has; one without such a channel to
-    /// whoever knows its name and has no subject either.
+    /// A stream belongs to its subject; one without to whoever knows its name and has none either.
     fn is_owner(&self, slot: u32, identity: &Identity) -> bool {
-        let mut names = self.topics_named(slot).map(|(_, name)| name);
-        match identity.subject.as_deref().and_then(|subject| channel::user_channel(subject).ok()) {
-            Some(own) => names.any(|name| name == own),
-            None => !names.any(|name| name.starts_with(channel::USER)),
-        }
+        self.user_of(slot) == identity.subject.as_deref()
     }
 
     fn topics_named(&self, slot: u32) -> impl Iterator<Item = (TopicId, &str)> {
@@ -324,6 +319,7 @@ impl<D: Driver> Worker<D> {
             let detail = "the stream would have more channels than it may";
             return Err(Problem::new(400, "too-many-channels", detail));
         }
+        let user = whose(&wanted.selectors, self.user_of(id.slot));
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let position = conn.position.max(self.settled(id.slot));
         for selector in new {
@@ -342,7 +338,9 @@ impl<D: Driver> Worker<D> {
             (0, other) | (other, 0) => other,
             (one, other) => one.min(other),
         };
-        conn.extra.get_or_insert_default().join = Some(Join {
+        let extra = conn.extra.get_or_insert_default();
+        extra.user = extra.user.take().or(user);
+        extra.join = Some(Join {
             until_seq,
             starts: starts.into_boxed_slice(),
             requested: None,

@@ -73,6 +73,8 @@ pub(super) struct Extra {
     half: Option<Half>,
     /// Only these event names.
     pub(super) events: Option<Box<[Box<str>]>>,
+    /// Whose stream it is (nobody's: empty), where it receives channels of other users.
+    pub(super) user: Option<Box<str>>,
     /// The join under way.
     pub(super) join: Option<Join>,
     /// No `sse.*` events at all, not even gap and bye.
@@ -158,9 +160,17 @@ pub(super) struct Conn {
 impl Extra {
     /// Nothing in it is needed any more.
     pub(super) fn is_plain(&self) -> bool {
-        let Self { half, events, join, control_off, control_on, expiry_told: _, poll_until_ms } =
-            self;
-        let wants = events.is_some() || *control_off || *control_on;
+        let Self {
+            half,
+            events,
+            user,
+            join,
+            control_off,
+            control_on,
+            expiry_told: _,
+            poll_until_ms,
+        } = self;
+        let wants = events.is_some() || user.is_some() || *control_off || *control_on;
         half.is_none() && join.is_none() && !wants && *poll_until_ms == 0
     }
 }
@@ -294,6 +304,22 @@ impl Conns {
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.slab.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// Slots of streams and waiting long-polls.
+    pub(super) fn linked(&self) -> impl Iterator<Item = u32> + '_ {
+        let linked = self.slab.iter().filter(|(_, conn)| conn.linked);
+        linked.filter_map(|(slot, _)| u32::try_from(slot).ok())
+    }
+
+    /// The generation of the next connection.
+    pub(super) fn next_generation(&self) -> u32 {
+        self.next_generation
+    }
+
+    /// The owner of a slot, whoever it is.
+    pub(super) fn at(&self, slot: u32) -> Option<&Conn> {
+        self.slab.get(slot as usize)
     }
 
     /// The owner of a slot, whoever it is.

@@ -4,6 +4,8 @@
 //! read, so that an event to one user overtakes a broadcast to everybody. A stream that is touched
 //! out of turn is sent *all* it is owed, in order: ids on a stream only rise.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::Worker;
@@ -12,8 +14,9 @@ use super::outbox::{Origin, Outbox, Past, Plan, Run};
 use super::planted::{Planted, is_planted};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
-use crate::hub::{Hub, Pending, TopicId};
-use crate::journal::Event;
+use crate::hub::{Hub, Pending, Topic, TopicId};
+use crate::journal::{ChannelKey, Event};
+use crate::proto::channel::BROADCAST;
 use crate::proto::sse::{EventId, write_event_json};
 
 /// Where small work came, more is expected for so long, and large walks leave it room.
@@ -34,30 +37,67 @@ impl<D: Driver> Worker<D> {
         for _ in 0..self.pace.read_max {
             let Some(event) = self.reader.get(self.position) else { break };
             let len = u32::try_from(event.frame.wire().len()).unwrap_or(u32::MAX);
-            let pending = Pending { position: self.position, seq: event.seq, len };
+            let seq = event.seq;
+            if event.aim.is_some() {
+                let event = Arc::clone(event);
+                self.note_aimed(event, len);
+                self.position += 1;
+                self.last_seq = seq;
+                continue;
+            }
+            let pending = Pending { position: self.position, seq, len, picky: false };
             for key in &event.targets {
                 found.clear();
-                if &*key.name == crate::proto::channel::BROADCAST {
-                    found.push(Hub::BROADCAST);
-                } else {
-                    found.extend(self.hub.find_channel(key));
-                    self.hub.matching_patterns(&key.name, &mut found);
-                }
+                find_topics(&self.hub, key, &mut found);
                 for topic in &found {
-                    let members = match *topic {
-                        Hub::BROADCAST => self.streams,
-                        topic => self.hub.topic(topic).map_or(0, |topic| topic.len()),
-                    };
-                    if members > 0 {
-                        let small = members <= self.pace.small_members_max;
-                        if self.hub.owe(*topic, pending) {
-                            self.queues.push(*topic, small);
-                        }
+                    let members = self.members(*topic);
+                    if members > 0 && self.hub.owe(*topic, pending) {
+                        self.queues.push(*topic, members <= self.pace.small_members_max);
                     }
                 }
             }
             self.position += 1;
-            self.last_seq = event.seq;
+            self.last_seq = seq;
+        }
+    }
+
+    /// The same for an event that is not simply for all streams of its channels, at once.
+    fn note_aimed(&mut self, event: Arc<Event>, len: u32) {
+        let Some(aim) = &event.aim else { return };
+        let mut topics = SmallVec::new();
+        for key in &event.targets {
+            find_topics(&self.hub, key, &mut topics);
+        }
+        if let Some(pattern) = &aim.pattern {
+            self.hub.overlapping_patterns(pattern, &mut topics);
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        if topics.iter().any(|topic| self.members(*topic) > 0) && self.spread(&event) {
+            return;
+        }
+        let pending =
+            Pending { position: self.position, seq: event.seq, len, picky: aim.excludes() };
+        for topic in &topics {
+            self.owe(*topic, pending);
+        }
+        if aim.receipt.is_some() {
+            self.watch_event(event, &topics);
+        }
+    }
+
+    /// Streams of this core that belong to a topic.
+    fn members(&self, topic: TopicId) -> usize {
+        match topic {
+            Hub::BROADCAST => self.streams,
+            topic => self.hub.topic(topic).map_or(0, |topic| topic.len()),
+        }
+    }
+
+    fn owe(&mut self, topic: TopicId, pending: Pending) {
+        let members = self.members(topic);
+        if members > 0 && self.hub.owe(topic, pending) {
+            self.queues.push(topic, members <= self.pace.small_members_max);
         }
     }
 
@@ -121,7 +161,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// It is live, and not past this event already.
-    fn is_due(&mut self, slot: u32, seq: u64) -> bool {
+    pub(super) fn is_due(&mut self, slot: u32, seq: u64) -> bool {
         self.conns
             .at_mut(slot)
             .is_some_and(|conn| !conn.behind && conn.state.is_subscribed() && conn.position < seq)
@@ -140,6 +180,10 @@ impl<D: Driver> Worker<D> {
         }
         let Some(topic) = self.hub.topic(id) else { return };
         let Some(walk) = topic.walk() else { return };
+        // Most streams get all of it, and share its bytes as ever.
+        if topic.is_picky() && self.misses_some(slot, topic) {
+            return self.gather(slot, custom);
+        }
         let complete = walk.events == topic.pending().len();
         let run = if form == Form::Gzip { &mut runs.gzip } else { &mut runs.plain };
         let run = run.get_or_insert_with(|| {
@@ -165,6 +209,13 @@ impl<D: Driver> Worker<D> {
         self.outbox.plan(plan);
     }
 
+    /// Something that the topic owes its members is not for this one.
+    fn misses_some(&self, slot: u32, topic: &Topic) -> bool {
+        let picky = topic.pending().iter().filter(|pending| pending.picky);
+        let mut events = picky.filter_map(|pending| self.reader.get(pending.position));
+        events.any(|event| !self.is_for(slot, event))
+    }
+
     /// No other topic of this stream owes it anything now.
     fn owes_only(&self, slot: u32, id: TopicId) -> bool {
         let owes = |other: TopicId| {
@@ -173,11 +224,12 @@ impl<D: Driver> Worker<D> {
         if is_planted(Planted::Overtake) {
             return true;
         }
-        !owes(Hub::BROADCAST) && !self.hub.topics_of(slot).any(owes)
+        !owes(Hub::BROADCAST) && !self.hub.topics_of(slot).any(owes) && !self.awaits_spread(slot)
     }
 
     /// Plans everything all topics of a stream owe it, merged in order.
-    fn gather(&mut self, slot: u32, custom: bool) {
+    pub(super) fn gather(&mut self, slot: u32, custom: bool) {
+        let mut early = self.spread_for(slot).into_iter().peekable();
         let Some(conn) = self.conns.at_mut(slot) else { return };
         let (before, form) = (conn.position, conn.form);
         let mut owed = std::mem::take(&mut self.owed);
@@ -190,9 +242,17 @@ impl<D: Driver> Worker<D> {
         owed.sort_unstable_by_key(|pending| pending.position);
         owed.dedup_by_key(|pending| pending.position);
         let (start, pieces_start) = self.outbox.mark();
-        let mut position = self.last_seq;
+        let mut position = before;
         let mut cut = false;
-        for pending in &owed {
+        'owed: for pending in &owed {
+            while let Some(event) = early.next_if(|event| event.seq < pending.seq) {
+                let seq = event.seq;
+                cut = !self.put_early(slot, form, start, event);
+                if cut {
+                    break 'owed;
+                }
+                position = seq;
+            }
             let Some(event) = self.reader.get(pending.position) else { continue };
             let used = self.outbox.bytes.len() - start;
             if used > 0 && used + pending.len as usize > self.pace.run_bytes_max {
@@ -200,13 +260,21 @@ impl<D: Driver> Worker<D> {
                 break;
             }
             position = event.seq;
-            if custom && !self.conns.at_mut(slot).is_some_and(|conn| conn.wants(event)) {
+            if (custom || pending.picky) && !self.is_for(slot, event) {
                 continue;
             }
             let origin = Origin::Ring(pending.position);
-            put_event(&mut self.outbox, &self.node, form, event, 0, origin);
+            let channel = if form.is_shared() { "" } else { self.channel_for(slot, event) };
+            put_event(&mut self.outbox, &self.node, form, event, channel, origin);
         }
         self.owed = owed;
+        while !cut && let Some(event) = early.next() {
+            let seq = event.seq;
+            cut = !self.put_early(slot, form, start, event);
+            if !cut {
+                position = seq;
+            }
+        }
         if !cut {
             position = self.last_seq;
         }
@@ -214,6 +282,20 @@ impl<D: Driver> Worker<D> {
         if cut {
             self.fall_behind(slot);
         }
+    }
+
+    /// Puts an event that is on its way into the arena, before its moment. False: the send is full.
+    fn put_early(&mut self, slot: u32, form: Form, start: usize, event: Arc<Event>) -> bool {
+        let used = self.outbox.bytes.len() - start;
+        if used > 0 && used + event.frame.wire().len() > self.pace.run_bytes_max {
+            return false;
+        }
+        if self.is_for(slot, &event) {
+            let channel = if form.is_shared() { "" } else { self.channel_for(slot, &event) };
+            let origin = Origin::Held(Arc::clone(&event));
+            put_event(&mut self.outbox, &self.node, form, &event, channel, origin);
+        }
+        true
     }
 
     fn plan_gathered(&mut self, slot: u32, start: (usize, usize), position: u64) {
@@ -293,20 +375,30 @@ fn put_run<'a>(
     Run { start, pieces: pieces..outbox.pieces.len(), last_seq }
 }
 
-/// Puts one event into the arena in the form a connection reads.
+/// The topics of this core that a channel's events belong to.
+fn find_topics(hub: &Hub, key: &ChannelKey, found: &mut SmallVec<[TopicId; 8]>) {
+    if &*key.name == BROADCAST {
+        found.push(Hub::BROADCAST);
+    } else {
+        found.extend(hub.find_channel(key));
+        hub.matching_patterns(&key.name, found);
+    }
+}
+
+/// Puts one event into the arena in the form a connection reads. `channel` is told where the form
+/// tells it.
 pub(super) fn put_event(
     outbox: &mut Outbox,
     node: &super::Node,
     form: Form,
     event: &Event,
-    skipped: usize,
+    channel: &str,
     origin: Origin,
 ) {
     if form.is_shared() {
-        return outbox.push_event(form, event, skipped, origin);
+        return outbox.push_event(form, event, 0, origin);
     }
     let id = EventId { epoch: node.journal.epoch(), seq: event.seq };
-    let channel = event.targets.first().map_or("", |key| &key.name);
     let data = event.frame.data();
     write_event_json(&mut outbox.bytes, &id, event.frame.event(), &data, channel);
     outbox.bytes.push(b'\n');

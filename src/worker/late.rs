@@ -100,7 +100,8 @@ pub(super) struct Late {
 
 /// Bytes it is counted with while it waits.
 fn weight(draft: &Draft) -> usize {
-    draft.frame.size() + size_of::<Draft>()
+    let aim = draft.aim.as_ref().map_or(0, |aim| aim.size());
+    draft.frame.size() + size_of_val(&*draft.targets) + aim + size_of::<Draft>()
 }
 
 impl<D: Driver> Worker<D> {
@@ -123,8 +124,11 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Takes the targets out of an event for which it comes too soon: it is held for them. None:
-    /// nothing is left to append now.
+    /// nothing is left to append now. What is published to a pattern has no rate.
     pub(super) fn hold_back(&mut self, mut draft: Draft) -> Option<Draft> {
+        if draft.aim.as_ref().is_some_and(|aim| aim.pattern.is_some()) {
+            return Some(draft);
+        }
         let live = Arc::clone(&self.live);
         let event = draft.frame.event().unwrap_or("message").to_owned();
         let now_ms = self.now.mono_ms;
@@ -143,6 +147,8 @@ impl<D: Driver> Worker<D> {
                     store: draft.store,
                     idempotency: None,
                     expected: None,
+                    // Nobody waits for what leaves later.
+                    aim: draft.aim.as_ref().map(|aim| aim.without_receipt()),
                 };
                 let bytes = weight(&own);
                 let mut rates = held.rates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,8 +185,12 @@ impl<D: Driver> Worker<D> {
             return;
         }
         while self.late.delayed.peek().is_some_and(|Reverse(next)| next.due_ms <= now_ms) {
-            let Some(Reverse(next)) = self.late.delayed.pop() else { break };
+            let Some(Reverse(mut next)) = self.late.delayed.pop() else { break };
             self.late.delayed_bytes -= weight(&next.draft);
+            if self.find_targets(&mut next.draft).is_err() {
+                self.node.counters[self.index].late_lost.add(1);
+                continue;
+            }
             let live = Arc::clone(&self.live);
             let draft =
                 if live.options.has_rates { self.hold_back(next.draft) } else { Some(next.draft) };
@@ -201,6 +211,7 @@ impl<D: Driver> Worker<D> {
                     self.appended |= !appended.duplicate;
                     let counters = &self.node.counters[self.index];
                     counters.publishes.add(u64::from(!appended.duplicate));
+                    self.node.unreached.note(&appended.unreached);
                 }
                 Err(Refused::Full(draft)) => return self.late.due.push_front(*draft),
                 // `expected_id` does not go with these; the bound of channels is told by counters.

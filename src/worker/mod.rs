@@ -29,10 +29,13 @@ mod session;
 mod shape;
 #[cfg(test)]
 mod simulation;
+mod spread;
 mod subscribe;
+mod targets;
 mod tick;
 mod timers;
 mod turn;
+mod written;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -110,6 +113,8 @@ pub struct Worker<D: Driver> {
     leaving: VecDeque<leaving::Leaving>,
     /// Hashes of the ids of tokens, by the slot of their stream.
     token_ids: HashMap<u32, u64>,
+    watches: written::Watches,
+    spreads: spread::Spreads,
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
@@ -160,6 +165,8 @@ impl<D: Driver> Worker<D> {
             late: late::Late::default(),
             leaving: VecDeque::new(),
             token_ids: HashMap::new(),
+            watches: written::Watches::default(),
+            spreads: spread::Spreads::default(),
             appended: false,
             drain: None,
             sweep_at_ms: now.mono_ms,

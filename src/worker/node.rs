@@ -8,6 +8,7 @@ use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
 use super::session::Sessions;
+use super::targets::Unreached;
 use crate::auth::{
     Callback, ConnectionNames, Identity, Keys, PublisherToken, Revocations, Revoked, Rules,
 };
@@ -61,6 +62,7 @@ pub struct Node {
     pub(super) admission: Admission,
     pub(super) held: Held,
     pub(super) sessions: Sessions,
+    pub(super) unreached: Unreached,
     /// Counters by core.
     pub counters: Box<[Counters]>,
     /// When it started, wall-clock milliseconds.
@@ -92,6 +94,7 @@ impl Node {
             admission: Admission::default(),
             held: Held::default(),
             sessions: Sessions::default(),
+            unreached: Unreached::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
             started_unix_ms,
             revocation: AtomicU64::new(0),
@@ -144,6 +147,12 @@ impl Node {
     /// Events that others have superseded because of their rate, by name, since the last call.
     pub fn take_superseded(&self) -> std::collections::BTreeMap<String, u64> {
         self.held.take_superseded()
+    }
+
+    /// Events for users of whom no stream was there, by user, since the last call; and the number
+    /// of those beyond a bound of users.
+    pub fn take_unreached(&self) -> (std::collections::BTreeMap<String, u64>, u64) {
+        self.unreached.take()
     }
 
     /// Streams are refused, and those that are there ended, until it is switched on again.

@@ -1,13 +1,15 @@
 //! Publishes under way: those that wait for room, and the answers of all.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 
 use super::Worker;
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
-use crate::journal::{Appended, Draft, Refused, Ticket};
+use crate::journal::{Appended, Draft, Journal, Receipt, Refused, Ticket, Written};
 use crate::proto::http::{Problem, Response};
 use crate::proto::iso8601;
 use crate::proto::sse::{Epoch, EventId};
@@ -18,8 +20,8 @@ const LINE_PROBLEMS_MAX: usize = 100;
 /// An event was taken.
 #[derive(Debug)]
 pub(super) enum Accepted {
-    /// It is in the order.
-    Appended(Appended),
+    /// It is in the order, and its publisher waits for these.
+    Appended(Appended, Receipts),
     /// It is above its rate: the last of those that are held leaves when it may.
     Held,
     /// It is appended later.
@@ -28,6 +30,9 @@ pub(super) enum Accepted {
         due_unix_ms: u64,
     },
 }
+
+/// Of an event, or of each of its copies.
+pub(super) type Receipts = SmallVec<[Arc<Receipt>; 1]>;
 
 /// What became of one event.
 pub(super) type Outcome = Result<Accepted, Problem>;
@@ -39,6 +44,19 @@ pub(super) enum Entry {
     Append(Draft),
     /// Nothing is left to do about it.
     Decided(Outcome),
+    /// A further copy of the one before: both have one result.
+    More(Box<Self>),
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing is left to do.
+    Done,
+    /// The journal is full, or others were first.
+    Full,
+    /// All is appended and not yet written.
+    Unwritten,
 }
 
 /// Results of an NDJSON body so far.
@@ -76,8 +94,8 @@ impl PublishJob {
         Self { entries, answer, ticket: None, deadline_ms: None }
     }
 
-    pub(super) fn single(entry: Entry) -> Self {
-        Self::new(VecDeque::from([entry]), Answer::Single(None))
+    pub(super) fn single(entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self::new(entries.into_iter().collect(), Answer::Single(None))
     }
 
     pub(super) fn batch(entries: VecDeque<Entry>) -> Self {
@@ -96,20 +114,74 @@ impl PublishJob {
     /// Gives up on what is left.
     pub(super) fn give_up(&mut self, problem: &Problem) {
         for entry in self.entries.drain(..) {
-            self.answer.put(match entry {
-                Entry::Append(_) => Err(problem.clone()),
+            let (entry, more) = entry.take();
+            let outcome = match entry {
                 Entry::Decided(outcome) => outcome,
-            });
+                Entry::Append(_) | Entry::More(_) => Err(problem.clone()),
+            };
+            self.answer.put(outcome, more);
+        }
+    }
+
+    /// Something of it is still to be appended.
+    pub(super) fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// All workers have written what the publisher waits for.
+    fn is_written(&self, journal: &Journal) -> bool {
+        match &self.answer {
+            Answer::Single(Some(Ok(Accepted::Appended(_, receipts)))) => {
+                receipts.iter().all(|receipt| journal.is_settled(receipt))
+            }
+            // Only of a single event one can wait.
+            _ => true,
+        }
+    }
+}
+
+impl Entry {
+    /// Without its wrapping, and whether it is a further copy.
+    fn take(self) -> (Self, bool) {
+        match self {
+            Self::More(entry) => (*entry, true),
+            entry => (entry, false),
+        }
+    }
+}
+
+impl Accepted {
+    /// Of two copies: what becomes of them as one.
+    fn merge(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Appended(one, mut receipts), Self::Appended(two, more)) => {
+                receipts.extend(more);
+                let subscribers = one.subscribers.saturating_add(two.subscribers);
+                Self::Appended(Appended { subscribers, ..two }, receipts)
+            }
+            (appended @ Self::Appended(..), _) | (_, appended @ Self::Appended(..)) => appended,
+            (first, _) => first,
         }
     }
 }
 
 impl Answer {
-    fn put(&mut self, outcome: Outcome) {
+    fn put(&mut self, outcome: Outcome, more: bool) {
+        let before = match self {
+            Self::Single(place) => place.take().filter(|_| more),
+            Self::Batch(all) if more => all.pop(),
+            Self::Batch(_) => None,
+            Self::Lines { lines, .. } => return lines.put(outcome, more),
+        };
+        let outcome = match (before, outcome) {
+            (None, outcome) => outcome,
+            (Some(Ok(one)), Ok(two)) => Ok(one.merge(two)),
+            (Some(Err(problem)), _) | (Some(Ok(_)), Err(problem)) => Err(problem),
+        };
         match self {
             Self::Single(place) => *place = Some(outcome),
             Self::Batch(all) => all.push(outcome),
-            Self::Lines { lines, .. } => lines.put(outcome),
+            Self::Lines { .. } => {}
         }
     }
 
@@ -123,7 +195,9 @@ impl Answer {
     ) -> bool {
         let mut status = 200;
         let body = match self {
-            Self::Single(Some(Ok(Accepted::Appended(appended)))) => {
+            Self::Single(Some(Ok(Accepted::Appended(appended, receipts))))
+                if receipts.is_empty() =>
+            {
                 // The usual answer, without a detour over a JSON value.
                 let id = EventId { epoch, seq: appended.seq };
                 format!("{{\"id\":\"{id}\",\"subscribers\":{}}}", appended.subscribers)
@@ -132,9 +206,10 @@ impl Answer {
                 problem.write(close, false, fields, out);
                 return true;
             }
-            Self::Single(Some(late)) => {
-                status = 202;
-                outcome_json(late, epoch).to_string()
+            Self::Single(Some(other)) => {
+                let late = !matches!(other, Ok(Accepted::Appended(..)));
+                status = if late { 202 } else { 200 };
+                outcome_json(other, epoch).to_string()
             }
             Self::Single(None) => "{}".to_owned(),
             Self::Batch(all) => {
@@ -154,10 +229,26 @@ fn outcome_json(outcome: &Outcome, epoch: Epoch) -> Value {
     match outcome {
         Ok(Accepted::Held) => json!({ "held": true }),
         Ok(Accepted::Scheduled { due_unix_ms }) => json!({ "scheduled": iso8601(*due_unix_ms) }),
-        Ok(Accepted::Appended(appended)) => json!({
-            "id": EventId { epoch, seq: appended.seq }.to_string(),
-            "subscribers": appended.subscribers,
-        }),
+        Ok(Accepted::Appended(appended, receipts)) => {
+            let id = EventId { epoch, seq: appended.seq }.to_string();
+            if receipts.is_empty() {
+                return json!({ "id": id, "subscribers": appended.subscribers });
+            }
+            let mut found = Written::default();
+            receipts.iter().for_each(|receipt| found += receipt.found());
+            let Written { written, lagging, dropped } = found;
+            let mut told = json!({
+                "id": id,
+                "matched": found.matched(),
+                "written": written,
+                "lagging": lagging,
+                "dropped": dropped,
+            });
+            if !receipts.iter().all(|receipt| receipt.is_settled(|_| false)) {
+                told["complete"] = false.into();
+            }
+            told
+        }
         Err(problem) => problem.json(),
     }
 }
@@ -168,13 +259,15 @@ impl Lines {
         self.seen == 0
     }
 
-    fn put(&mut self, outcome: Outcome) {
-        self.seen += 1;
+    fn put(&mut self, outcome: Outcome, more: bool) {
+        // A line of several copies is one line.
+        let one = u64::from(!more);
+        self.seen += one;
         match outcome {
-            Ok(Accepted::Held) => self.held += 1,
-            Ok(Accepted::Scheduled { .. }) => self.scheduled += 1,
-            Ok(Accepted::Appended(appended)) => {
-                self.published += 1;
+            Ok(Accepted::Held) => self.held += one,
+            Ok(Accepted::Scheduled { .. }) => self.scheduled += one,
+            Ok(Accepted::Appended(appended, _)) => {
+                self.published += one;
                 self.first_seq = self.first_seq.or(Some(appended.seq));
                 self.last_seq = Some(appended.seq);
             }
@@ -207,8 +300,8 @@ impl Lines {
 }
 
 impl<D: Driver> Worker<D> {
-    /// Appends until the journal is full. True when nothing is left.
-    pub(super) fn append_job(&mut self, job: &mut PublishJob) -> bool {
+    /// Appends until the journal is full.
+    pub(super) fn append_job(&mut self, job: &mut PublishJob) -> Progress {
         let journal = &self.node.journal;
         let (mono_ms, unix_ms) = (self.now.mono_ms, self.now.unix_ms);
         let counters = &self.node.counters[self.index];
@@ -218,26 +311,37 @@ impl<D: Driver> Worker<D> {
             Some(ticket) => journal.parked.is_first(ticket),
         };
         while let Some(next) = job.entries.pop_front() {
-            let outcome = match next {
-                Entry::Append(draft) if !may => {
-                    job.entries.push_front(Entry::Append(draft));
-                    return false;
-                }
-                Entry::Append(draft) => journal.append(draft, mono_ms, unix_ms),
+            let (next, more) = next.take();
+            let back = |draft| {
+                let entry = Entry::Append(draft);
+                if more { Entry::More(Box::new(entry)) } else { entry }
+            };
+            let draft = match next {
+                Entry::Append(draft) => draft,
                 Entry::Decided(outcome) => {
-                    job.answer.put(outcome);
+                    job.answer.put(outcome, more);
                     continue;
                 }
+                // Copies of copies are not made.
+                Entry::More(_) => continue,
             };
-            let outcome = match outcome {
+            if !may {
+                job.entries.push_front(back(draft));
+                return Progress::Full;
+            }
+            let receipt = draft.aim.as_ref().and_then(|aim| aim.receipt.clone());
+            let outcome = match journal.append(draft, mono_ms, unix_ms) {
                 Ok(appended) => {
                     self.appended |= !appended.duplicate;
                     counters.publishes.add(u64::from(!appended.duplicate));
-                    Ok(Accepted::Appended(appended))
+                    self.node.unreached.note(&appended.unreached);
+                    // Of an earlier append nobody says any more what became of it.
+                    let receipts = receipt.into_iter().filter(|_| !appended.duplicate).collect();
+                    Ok(Accepted::Appended(appended, receipts))
                 }
                 Err(Refused::Full(draft)) => {
-                    job.entries.push_front(Entry::Append(*draft));
-                    return false;
+                    job.entries.push_front(back(*draft));
+                    return Progress::Full;
                 }
                 Err(Refused::Conflict(last)) => {
                     let last = EventId { epoch: journal.epoch(), seq: last };
@@ -249,9 +353,9 @@ impl<D: Driver> Worker<D> {
                     Err(Problem::new(503, "too-many-channels", detail).retry_after(5))
                 }
             };
-            job.answer.put(outcome);
+            job.answer.put(outcome, more);
         }
-        true
+        if job.is_written(&self.node.journal) { Progress::Done } else { Progress::Unwritten }
     }
 
     /// Tries the publishes of this worker that wait for room again.
@@ -265,12 +369,15 @@ impl<D: Driver> Worker<D> {
             let Some(mut job) = conn.request.as_mut().and_then(|request| request.job.take()) else {
                 continue;
             };
-            if self.append_job(&mut job) {
+            let progress = self.append_job(&mut job);
+            if progress == Progress::Done {
                 self.finish_job(id, *job);
                 self.answer(id);
                 self.resume_input(id);
             } else {
-                // Still full, or not its turn.
+                if progress == Progress::Unwritten {
+                    self.leave_parked(&mut job);
+                }
                 if let Some(request) = self.conns.get_mut(id).and_then(|c| c.request.as_mut()) {
                     request.job = Some(job);
                 }
@@ -289,13 +396,15 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// A publish found no room in time: it was certainly not appended.
+    /// A publish found no room in time: it was certainly not appended. Or it was, and was not
+    /// written everywhere in time: the answer says what is known.
     pub(super) fn time_out_parked(&mut self, id: ConnId) {
         let request = self.conns.get_mut(id).and_then(|conn| conn.request.as_mut());
         let Some(mut job) = request.and_then(|request| request.job.take()) else {
             return self.time_out_change(id);
         };
-        self.node.counters[self.index].publishes_timed_out.add(1);
+        let timed_out = u64::from(job.has_entries());
+        self.node.counters[self.index].publishes_timed_out.add(timed_out);
         let detail = "the journal is full: readers are slower than publishers";
         job.give_up(&Problem::new(503, "journal-full", detail).retry_after(1));
         self.finish_job(id, *job);

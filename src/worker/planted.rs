@@ -11,6 +11,8 @@ pub(super) enum Planted {
     JoinBehind,
     /// An event of a small topic is sent without what a large one still owes the stream.
     Overtake,
+    /// An event that is spread over time is passed by the stream's next one.
+    PassSpread,
 }
 
 /// Whether this mistake is to be made now. Never outside tests.

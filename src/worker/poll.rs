@@ -16,7 +16,7 @@ impl<D: Driver> Worker<D> {
         let position = conn.position;
         let due = conn.extra.as_ref().is_none_or(|x| x.poll_until_ms <= self.now.mono_ms);
         let events = found.events.iter().filter(|event| {
-            event.seq > position && event.seq <= found.reached_seq && conn.wants(event)
+            event.seq > position && event.seq <= found.reached_seq && self.is_for(id.slot, event)
         });
         let mut body = b"{\"events\":[".to_vec();
         let mut count = 0;
@@ -31,7 +31,7 @@ impl<D: Driver> Worker<D> {
             }
             count += 1;
             let data = event.frame.data();
-            let channel = event.targets.first().map_or("", |key| &key.name);
+            let channel = self.channel_for(id.slot, event);
             let cursor = self.cursor(event.seq);
             write_event_json(&mut body, &cursor, event.frame.event(), &data, channel);
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::Worker;
-use super::parked::{Accepted, Answer, Entry, Lines, PublishJob};
+use super::parked::{Answer, Entry, Lines, Progress, PublishJob};
 use super::reply::{foreign_problem, is_foreign};
 use super::route::{Asked, Awaited, Next};
 use crate::auth::{Identity, TokenError};
@@ -126,14 +126,15 @@ impl<D: Driver> Worker<D> {
         if kind == Kind::Lines {
             return self.run_job(id, PublishJob::lines(lines));
         }
-        let draft = read_one(kind, command, content).and_then(|command| command.check());
-        let entry = draft.map_err(|e| publish_problem(&e)).map(|c| self.entry(c, &identity));
-        match entry {
-            Ok(Entry::Decided(Err(problem))) | Err(problem) => {
-                self.refuse(id, &problem, false);
+        match read_one(kind, command, content).and_then(Command::check) {
+            Ok(command) => {
+                let entries = self.entries(command, &identity);
+                self.run_job(id, PublishJob::single(entries));
+            }
+            Err(error) => {
+                self.refuse(id, &publish_problem(&error), false);
                 self.answered(id);
             }
-            Ok(entry) => self.run_job(id, PublishJob::single(entry)),
         }
     }
 
@@ -153,17 +154,12 @@ impl<D: Driver> Worker<D> {
         };
         let drafts = elements.into_iter().map(|element| {
             let command = command.clone().json(element.get().as_bytes())?;
-            command.check()
+            command.check()?.check_many()
         });
         let drafts: Vec<Result<Command, PublishError>> = drafts.collect();
-        let drafts = drafts.into_iter().map(|command| {
-            command.map_or_else(
-                |error| Entry::Decided(Err(publish_problem(&error))),
-                |command| self.entry(command, identity),
-            )
-        });
-        let drafts = drafts.collect();
-        self.run_job(id, PublishJob::batch(drafts));
+        let entries = drafts.into_iter().flat_map(|command| self.read_entries(command, identity));
+        let entries = entries.collect();
+        self.run_job(id, PublishJob::batch(entries));
     }
 
     /// Works off the whole lines of an NDJSON body. Returns the input bytes used.
@@ -178,13 +174,13 @@ impl<D: Driver> Worker<D> {
             let line = content[at..at + len].trim_ascii();
             at += len + 1;
             if !line.is_empty() {
-                drafts.push_back(self.read_line(&publish, line));
+                drafts.extend(self.read_line(&publish, line));
             }
         }
         let rest = content[at..].trim_ascii();
         let too_long = rest.len() > line_max;
         if fed.done && !rest.is_empty() && !too_long {
-            drafts.push_back(self.read_line(&publish, rest));
+            drafts.extend(self.read_line(&publish, rest));
         }
         content.drain(..at);
         if too_long {
@@ -221,12 +217,20 @@ impl<D: Driver> Worker<D> {
         None
     }
 
-    fn read_line(&mut self, publish: &Publish, line: &[u8]) -> Entry {
+    fn read_line(&mut self, publish: &Publish, line: &[u8]) -> SmallVec<[Entry; 1]> {
         let command = publish.command.clone().json(line).and_then(Command::check);
-        command.map_or_else(
-            |error| Entry::Decided(Err(publish_problem(&error))),
-            |command| self.entry(command, &publish.identity),
-        )
+        self.read_entries(command.and_then(Command::check_many), &publish.identity)
+    }
+
+    fn read_entries(
+        &mut self,
+        command: Result<Command, PublishError>,
+        identity: &Identity,
+    ) -> SmallVec<[Entry; 1]> {
+        match command {
+            Ok(command) => self.entries(command, identity),
+            Err(error) => smallvec![Entry::Decided(Err(publish_problem(&error)))],
+        }
     }
 
     /// Gives the lines' results back to the body that goes on.
@@ -237,35 +241,30 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Encodes an event, and puts it aside where its time has not come.
-    fn entry(&mut self, command: Command, identity: &Identity) -> Entry {
-        let delay_ms = command.delay_ms.filter(|ms| *ms > 0);
-        let draft = match self.draft(command, identity) {
-            Ok(draft) => draft,
-            Err(problem) => return Entry::Decided(Err(problem)),
-        };
-        if let Some(delay_ms) = delay_ms {
-            return Entry::Decided(self.delay(draft, delay_ms));
-        }
-        if !self.live.options.has_rates {
-            return Entry::Append(draft);
-        }
-        let left = self.hold_back(draft);
-        left.map_or(Entry::Decided(Ok(Accepted::Held)), Entry::Append)
-    }
-
     /// Checks that the identity may publish there, and encodes the event.
-    fn draft(&mut self, command: Command, identity: &Identity) -> Result<Draft, Problem> {
-        let mut targets = SmallVec::new();
-        for name in &command.channels {
-            let selector = Selector::Name(name.clone());
-            identity.may_publish(&selector).map_err(|denied| {
+    /// `id` names it where its envelope wants a name.
+    pub(super) fn draft(
+        &mut self,
+        command: Command,
+        identity: &Identity,
+        id: Option<&str>,
+    ) -> Result<Draft, Problem> {
+        let may_publish = |selector: &Selector| {
+            identity.may_publish(selector).map_err(|denied| {
                 Problem::new(denied.status(), "publish-denied", denied.to_string())
                     .hint("the token's publish claim lists the channels it may publish to")
-            })?;
+            })
+        };
+        let mut targets = SmallVec::new();
+        for name in &command.channels {
+            may_publish(&Selector::Name(name.clone()))?;
             targets.push(self.key(name));
         }
-        let data = self.live.options.shapes.apply(&command, self.now.unix_ms)?;
+        if let Some(pattern) = &command.pattern {
+            may_publish(&Selector::Pattern(pattern.clone()))?;
+        }
+        let aim = self.aim(&command)?;
+        let data = self.live.options.shapes.apply(&command, self.now.unix_ms, id)?;
         let event = command.event.as_deref();
         // Seven bytes for each line end: what counts is what will be kept and sent.
         let encoded = Frame::encoded_len(event, &data, command.retry) as u64;
@@ -280,6 +279,7 @@ impl<D: Driver> Worker<D> {
             store: command.store,
             idempotency: command.idempotency_key.map(|key| (identity.scope, key.into())),
             expected: command.expected_id,
+            aim,
         })
     }
 
@@ -293,12 +293,15 @@ impl<D: Driver> Worker<D> {
 
     /// Appends a job's events, as many as there is room for.
     pub(super) fn run_job(&mut self, id: ConnId, mut job: PublishJob) {
-        if self.append_job(&mut job) {
+        let progress = self.append_job(&mut job);
+        if progress == Progress::Done {
             return self.finish_job(id, job);
         }
         let deadline_ms =
             *job.deadline_ms.get_or_insert(self.now.mono_ms + self.live.options.publish_timeout_ms);
-        if job.ticket.is_none() {
+        if progress == Progress::Unwritten {
+            self.leave_parked(&mut job);
+        } else if job.ticket.is_none() {
             job.ticket = Some(self.node.journal.parked.park(self.index));
             self.node.counters[self.index].publishes_parked.add(1);
         }

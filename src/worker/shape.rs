@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::auth::iron::{self, IronKeys, RANDOM_BYTES};
+use crate::proto::channel::USER;
 use crate::proto::envelope::{Envelope, Facts};
 use crate::proto::http::Problem;
 use crate::proto::prefixes::ByPrefix;
@@ -46,30 +47,49 @@ impl Shapes {
     /// The data as readers get it.
     ///
     /// An event of several channels is one block for all its readers: the first channel says what
-    /// is around it, and it is sealed if any of them is.
+    /// is around it, and it is sealed if any of them is; a pattern counts as all it can match. `id`
+    /// names a notification that brings none; without it a name is drawn.
     pub(super) fn apply<'c>(
         &self,
         command: &'c Command,
         unix_ms: u64,
+        id: Option<&str>,
     ) -> Result<Cow<'c, str>, Problem> {
         let data = Cow::Borrowed(&*command.data);
-        let Some(first) = command.channels.first().filter(|_| !self.plain) else {
-            return Ok(data);
-        };
+        let pattern = command.pattern.as_ref().map(|pattern| pattern.literal_prefix());
+        let first = command.channels.first().map(String::as_str).or(pattern);
+        let Some(first) = first.filter(|_| !self.plain) else { return Ok(data) };
         let envelope = self.by_prefix.lookup(first).envelope;
         let data = if envelope == Envelope::Raw {
             data
         } else {
-            let id = name()?;
-            let event = command.event.as_deref();
-            let facts = Facts { channel: first, event, id: &id, now_unix_ms: unix_ms };
+            let drawn = if id.is_none() { name()? } else { String::new() };
+            let (id, event) = (id.unwrap_or(&drawn), command.event.as_deref());
+            let told = command.pattern.as_ref().filter(|_| command.channels.is_empty());
+            let channel = told.map_or(first, |pattern| pattern.as_str());
+            let facts = Facts { channel, event, id, now_unix_ms: unix_ms };
             let wrapped = envelope.wrap(&command.data, &facts);
             wrapped.map_err(|error| Problem::new(400, "bad-envelope", error.to_string()))?
         };
-        if command.channels.iter().any(|name| self.by_prefix.lookup(name).seal) {
+        let mut inside = pattern.into_iter().flat_map(|prefix| self.by_prefix.overlapping(prefix));
+        if command.channels.iter().any(|name| self.by_prefix.lookup(name).seal)
+            || inside.any(|shape| shape.seal)
+        {
             return self.seal(&data, unix_ms).map(Cow::Owned);
         }
         Ok(data)
+    }
+
+    /// Channels of users that get a copy of their own, because what is around it names the user.
+    /// None where it goes to one channel only.
+    pub(super) fn own_copies(&self, command: &Command) -> Vec<String> {
+        if self.plain || command.channels.len() + usize::from(command.pattern.is_some()) < 2 {
+            return Vec::new();
+        }
+        let is_own = |name: &&String| {
+            name.starts_with(USER) && self.by_prefix.lookup(name).envelope == Envelope::Typed
+        };
+        command.channels.iter().filter(is_own).cloned().collect()
     }
 
     fn seal(&self, data: &str, unix_ms: u64) -> Result<String, Problem> {
@@ -82,7 +102,7 @@ impl Shapes {
 }
 
 /// Names a notification that brings no id.
-fn name() -> Result<String, Problem> {
+pub(super) fn name() -> Result<String, Problem> {
     use std::fmt::Write;
     let mut name = String::new();
     for byte in random::<16>()? {
@@ -124,7 +144,7 @@ mod tests {
     fn the_first_channel_says_what_is_around_it_and_any_seals() {
         let shapes = shapes(IronKeys::single(KEY).expect("long enough"));
         let of = |channels: &[&str]| {
-            shapes.apply(&command(channels, "hi"), 0).expect("shaped").into_owned()
+            shapes.apply(&command(channels, "hi"), 0, None).expect("shaped").into_owned()
         };
         assert_eq!(of(&["x", "canal:a"]), "hi");
         let around = of(&["canal:a", "x"]);
@@ -137,9 +157,34 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_sealed_if_anything_inside_it_is() {
+        let shapes = shapes(IronKeys::none());
+        let of = |pattern: &str| {
+            let mut command = command(&[], "hi");
+            command.option("pattern", pattern).expect("a pattern");
+            shapes.apply(&command, 0, None).map(Cow::into_owned).map_err(|problem| problem.status)
+        };
+        assert_eq!(of("open.*"), Ok("hi".to_owned()));
+        for pattern in ["**", "secret:a.*", "secret:a.**"] {
+            assert!(of(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn users_of_notifications_get_copies_of_their_own() {
+        let typed = Shape { envelope: Envelope::Typed, seal: false };
+        let shapes =
+            Shapes::new(ByPrefix::new([("user:", typed)], Shape::default()), IronKeys::none());
+        let own = |channels: &[&str]| shapes.own_copies(&command(channels, "hi"));
+        assert_eq!(own(&["user:a"]), [""; 0]);
+        assert_eq!(own(&["user:a", "x", "user:b"]), ["user:a", "user:b"]);
+        assert_eq!(Shapes::default().own_copies(&command(&["user:a", "user:b"], "")), [""; 0]);
+    }
+
+    #[test]
     fn nothing_leaves_open_that_should_be_sealed() {
         let shapes = shapes(IronKeys::none());
-        let refused = shapes.apply(&command(&["secret:a"], "hi"), 0).expect_err("no key");
+        let refused = shapes.apply(&command(&["secret:a"], "hi"), 0, None).expect_err("no key");
         assert_eq!(refused.status, 503);
     }
 }

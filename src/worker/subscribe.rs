@@ -139,6 +139,7 @@ impl<D: Driver> Worker<D> {
         let (position, join) = self.place(id, &subscription);
         let mut extra = Extra::default();
         extra.events = subscription.events.map(|names| names.into_iter().map(Into::into).collect());
+        extra.user = whose(&subscription.selectors, identity.subject.as_deref());
         extra.join = Some(join);
         extra.control_off = subscription.control == Control::Off;
         extra.control_on = subscription.control == Control::On;
@@ -328,6 +329,16 @@ impl<D: Driver> Worker<D> {
     pub(super) fn cursor(&self, position: u64) -> EventId {
         EventId { epoch: self.node.journal.epoch(), seq: position }
     }
+}
+
+/// Whose stream it is, where its channels do not say it: it receives those of other users too.
+pub(super) fn whose(selectors: &[Selector], own: Option<&str>) -> Option<Box<str>> {
+    let own = own.unwrap_or_default();
+    let is_other = |selector: &Selector| match selector {
+        Selector::Name(name) => name.strip_prefix(channel::USER).is_some_and(|user| user != own),
+        Selector::Pattern(_) => false,
+    };
+    selectors.iter().any(is_other).then(|| own.into())
 }
 
 /// As a connection keeps it. Beyond 2106 its own lifetime ends first.

@@ -45,13 +45,20 @@ impl<D: Driver> Worker<D> {
         let drain = self.drain.as_ref().map_or(u64::MAX, |drain| drain.next_step_ms);
         // Phases and sweeps are looked at ten times a second.
         let leaving = if self.leaving.is_empty() { u64::MAX } else { self.now.mono_ms };
-        timer.min(stripes).min(drain).min(self.sweep_at_ms).min(self.late_at_ms()).min(leaving)
+        timer
+            .min(stripes)
+            .min(drain)
+            .min(self.sweep_at_ms)
+            .min(self.late_at_ms())
+            .min(leaving)
+            .min(self.spreads.due_at_ms())
     }
 
     /// Does what is due.
     pub(super) fn tick(&mut self) {
         self.fire_timers();
         self.visit_streams();
+        self.spread_on();
         if self.now.mono_ms >= self.sweep_at_ms {
             self.sweep_at_ms = self.now.mono_ms + SWEEP_EVERY_MS;
             self.node.journal.sweep(self.sweep_part, self.now.mono_ms, self.now.unix_ms);

@@ -74,6 +74,7 @@ impl<D: Driver> Worker<D> {
     /// Gives journal entries back, and rings whoever waits for what this turn did.
     fn give_back(&mut self) {
         self.finish_read();
+        self.look_at_watches();
         let journal = &self.node.journal;
         let mut ring = None;
         if journal.reclaim() {
@@ -109,12 +110,13 @@ impl<D: Driver> Worker<D> {
         let busy = !self.inbox.is_empty()
             || !self.queues.large.is_empty()
             || !self.queues.catch_up.is_empty()
+            || self.watches.has_more()
             || self.reader.get(self.position).is_some();
         if busy {
             return self.driver.enter(None);
         }
         let mut until_ms = self.next_tick_ms();
-        if !self.parked.is_empty() {
+        if !self.parked.is_empty() || !self.watches.is_empty() {
             until_ms = until_ms.min(self.now.mono_ms + PARKED_RETRY_MS);
         }
         let wakes = &self.node.journal.wakes;

@@ -25,5 +25,6 @@ mod resume;
 mod rig;
 mod slow;
 mod subscribe;
+mod targets;
 mod tokens;
 mod wire;

@@ -52,7 +52,7 @@ proptest! {
         let id = (0..joins).map(|slot| hub.link_channel(slot, &key(1))).last().unwrap();
         let keeper = hub.link_channel(1_000, &key(1));
         prop_assert_eq!(id, keeper);
-        let first = hub.owe(id, Pending { position: 0, seq: 1, len: 10 });
+        let first = hub.owe(id, Pending { position: 0, seq: 1, len: 10, picky: false });
         prop_assert!(first);
         let topic = hub.topic_mut(id).unwrap();
         let len = topic.len();
@@ -103,7 +103,7 @@ fn a_walk_carries_at_least_one_event_and_no_more_than_fit() {
     let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
     let id = hub.link_channel(1, &key(1));
     for seq in 1..=4 {
-        assert_eq!(hub.owe(id, Pending { position: seq, seq, len: 40 }), seq == 1);
+        assert_eq!(hub.owe(id, Pending { position: seq, seq, len: 40, picky: false }), seq == 1);
     }
     let carried = |hub: &Hub| hub.topic(id).unwrap().walk().map(|w| (w.events, w.target_seq));
     hub.topic_mut(id).unwrap().begin_walk(1, 100);
@@ -117,4 +117,44 @@ fn a_walk_carries_at_least_one_event_and_no_more_than_fit() {
 #[test]
 fn a_topic_without_debts_is_small() {
     assert!(size_of::<Topic>() <= 56, "{}", size_of::<Topic>());
+}
+
+#[test]
+fn a_topic_knows_whether_something_pending_is_picky() {
+    let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
+    let id = hub.link_channel(1, &key(1));
+    let is_picky = |hub: &Hub| hub.topic(id).unwrap().is_picky();
+    for (seq, picky) in [(1, false), (2, true), (2, true), (3, false)] {
+        hub.owe(id, Pending { position: seq, seq, len: 60, picky });
+    }
+    let mut seen = Vec::new();
+    loop {
+        seen.push(is_picky(&hub));
+        hub.topic_mut(id).unwrap().begin_walk(1, 100);
+        if !hub.end_walk(id) {
+            break;
+        }
+    }
+    assert_eq!(seen, [true, true, false]);
+    hub.owe(id, Pending { position: 4, seq: 4, len: 1, picky: false });
+    assert!(!is_picky(&hub), "a debt that was used before is clean");
+}
+
+#[test]
+fn patterns_that_overlap_are_found() {
+    let mut hub = Hub::new("broadcast".into(), KeyHasher::poor());
+    let of = |text: &str| Pattern::parse(text).unwrap();
+    let all = ["orders.*", "*.eu", "stock.**"].map(of);
+    let ids: Vec<TopicId> = (1..).zip(&all).map(|(slot, p)| hub.link_pattern(slot, p)).collect();
+    let found = |text: &str| {
+        let mut found = SmallVec::new();
+        hub.overlapping_patterns(&of(text), &mut found);
+        found.sort();
+        found.into_vec()
+    };
+    assert_eq!(found("orders.*"), [ids[0], ids[1]]);
+    assert!(found("orders.us.*").is_empty());
+    assert_eq!(found("stock.*"), [ids[1], ids[2]]);
+    assert_eq!(found("**"), ids);
+    assert!(found("user:*").is_empty());
 }

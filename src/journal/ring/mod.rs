@@ -126,6 +126,11 @@ impl Ring {
         self.reclaimed.0.load(Ordering::Acquire)
     }
 
+    /// A reader was dropped: it reads nothing any more.
+    pub(super) fn has_left(&self, reader: usize) -> bool {
+        self.done.get(reader).is_none_or(|done| done.0.load(Ordering::Acquire) == RETIRED)
+    }
+
     fn slot(&self, position: u64) -> &Slot<Arc<Event>> {
         // The mask keeps it below the number of slots, which is a usize.
         &self.slots[usize::try_from(position & self.mask).unwrap_or(0)]

@@ -77,8 +77,8 @@ impl Channel {
     /// Appends an event. Room was reserved.
     pub(super) fn push(&mut self, event: Arc<Event>) {
         self.last_seq = event.seq;
-        self.window_bytes += event.frame.size();
-        self.history_bytes += event.frame.size();
+        self.window_bytes += event.size();
+        self.history_bytes += event.size();
         self.history_events += usize::from(event.store);
         self.window.push_back(event);
     }
@@ -99,8 +99,8 @@ impl Channel {
             let Some(event) = self.window.pop_front() else { break };
             self.history_start -= 1;
             self.window_floor = self.window_floor.max(event.seq);
-            self.window_bytes -= event.frame.size();
-            freed += event.frame.size();
+            self.window_bytes -= event.size();
+            freed += event.size();
         }
         freed
     }
@@ -121,7 +121,7 @@ impl Channel {
                     self.resume_floor = self.resume_floor.max(event.seq);
                 }
             }
-            self.history_bytes -= event.frame.size();
+            self.history_bytes -= event.size();
             self.history_start += 1;
         }
     }
@@ -134,11 +134,11 @@ impl Channel {
         while at < self.window.len() {
             if self.window.get(at).is_some_and(same) {
                 let Some(event) = self.window.remove(at) else { return };
-                self.window_bytes -= event.frame.size();
+                self.window_bytes -= event.size();
                 if at < self.history_start {
                     self.history_start -= 1;
                 } else {
-                    self.history_bytes -= event.frame.size();
+                    self.history_bytes -= event.size();
                     self.history_events -= usize::from(event.store);
                 }
             } else {

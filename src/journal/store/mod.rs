@@ -9,13 +9,18 @@ mod shard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
+
 pub use channel::{Purpose, Range, Span};
 use shard::{Shard, ShardBounds};
 
 use super::event::{ChannelKey, Event, KeyHasher};
 use super::namespace::{Namespaces, Overflow};
+use crate::proto::channel::{Pattern, USER};
 
 const SHARDS: usize = 64;
+/// Names that one pattern is held against at most: about a millisecond.
+const LOOKS_MAX: usize = 16_384;
 
 /// Bounds of the store.
 #[derive(Debug, Clone)]
@@ -181,6 +186,15 @@ impl Store {
         self.of(key).kept(key).and_then(|channel| channel.window.back().map(|event| event.seq))
     }
 
+    /// Channels that match, each shard under its lock for as long as its part of them takes.
+    pub(super) fn matching(&self, pattern: &Pattern, max: usize) -> Option<Vec<ChannelKey>> {
+        let (mut found, mut looks_left) = (Vec::new(), LOOKS_MAX);
+        for shard in 0..SHARDS {
+            self.lock(shard).matching(pattern, max, &mut looks_left, &mut found)?;
+        }
+        Some(found)
+    }
+
     /// Bytes of all histories.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -241,20 +255,24 @@ impl Locked<'_> {
         Verdict::Fresh
     }
 
-    /// Pushes the event into the histories of its targets. Returns how many subscribe.
+    /// Pushes the event into the histories of its targets. Returns how many subscribe, and the
+    /// users of whom none does.
     pub(super) fn push(
         &mut self,
         event: &Arc<Event>,
         idempotency: Option<(u64, Box<str>)>,
         now_ms: u64,
-    ) -> u32 {
+    ) -> (u32, SmallVec<[Arc<str>; 1]>) {
         let store = self.store;
-        let mut subscribers = 0;
+        let (mut subscribers, mut unreached) = (0_u32, SmallVec::new());
         for key in &event.targets {
             let Some(entry) = self.shard(key.hash).and_then(|shard| shard.get_mut(key)) else {
                 continue;
             };
-            subscribers += entry.subscribers;
+            subscribers = subscribers.saturating_add(entry.subscribers);
+            if entry.subscribers == 0 && key.name.starts_with(USER) {
+                unreached.push(Arc::clone(&key.name));
+            }
             let (added, freed) = Shard::push(entry, Arc::clone(event), store.namespaces(), now_ms);
             store.bytes.fetch_add(added, Ordering::Relaxed);
             store.bytes.fetch_sub(freed, Ordering::Relaxed);
@@ -265,7 +283,7 @@ impl Locked<'_> {
                 shard.remember_key(key, seq, now_ms, &bounds);
             }
         }
-        subscribers
+        (subscribers, unreached)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One shard of the store: its channels, its tombstones, its idempotency keys.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -8,6 +9,7 @@ use hashbrown::HashTable;
 use super::channel::Channel;
 use crate::journal::event::{ChannelKey, Event, KeyHasher};
 use crate::journal::namespace::Namespaces;
+use crate::proto::channel::{Pattern, is_reserved};
 
 /// What is remembered of a dropped channel, so that a later resume is told of its hole.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +50,9 @@ pub(super) struct Shard {
     /// For tables that grow: an entry does not keep its name's hash.
     hasher: KeyHasher,
     channels: HashTable<Entry>,
+    /// Names that a pattern can match, in order. Users and tenants, of whom there are most, are
+    /// not among them.
+    names: BTreeSet<Arc<str>>,
     tombstones: HashMap<u64, Tombstone>,
     tombstone_order: VecDeque<(u64, u64)>,
     /// Floor of channels nobody remembers.
@@ -62,6 +67,7 @@ impl Shard {
         Self {
             hasher,
             channels: HashTable::new(),
+            names: BTreeSet::new(),
             tombstones: HashMap::new(),
             tombstone_order: VecDeque::new(),
             floor: 0,
@@ -101,20 +107,49 @@ impl Shard {
         now_ms: u64,
     ) -> &mut Entry {
         let floor = if self.get(key).is_some() { 0 } else { self.floor_of(key) };
-        let hasher = self.hasher;
+        let (hasher, names) = (self.hasher, &mut self.names);
         let entry = self.channels.entry(
             key.hash,
             |entry| entry.name == key.name,
             |entry| hasher.hash(&entry.name),
         );
         entry
-            .or_insert_with(|| Entry {
-                name: Arc::clone(&key.name),
-                subscribers: 0,
-                namespace: u32::try_from(namespaces.index_of(&key.name)).unwrap_or(u32::MAX),
-                kept: (floor > 0).then(|| Box::new(Channel::new(floor, now_ms))),
+            .or_insert_with(|| {
+                if !is_reserved(&key.name) {
+                    names.insert(Arc::clone(&key.name));
+                }
+                Entry {
+                    name: Arc::clone(&key.name),
+                    subscribers: 0,
+                    namespace: u32::try_from(namespaces.index_of(&key.name)).unwrap_or(u32::MAX),
+                    kept: (floor > 0).then(|| Box::new(Channel::new(floor, now_ms))),
+                }
             })
             .into_mut()
+    }
+
+    /// Adds the channels that match. None when `found` would grow beyond `max`, or nothing is left
+    /// of `looks_left`.
+    pub(super) fn matching(
+        &self,
+        pattern: &Pattern,
+        max: usize,
+        looks_left: &mut usize,
+        found: &mut Vec<ChannelKey>,
+    ) -> Option<()> {
+        let prefix = pattern.literal_prefix();
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let names = self.names.range::<str, _>(from);
+        for name in names.take_while(|name| name.starts_with(prefix)) {
+            *looks_left = looks_left.checked_sub(1)?;
+            if pattern.matches(name) {
+                if found.len() >= max {
+                    return None;
+                }
+                found.push(ChannelKey { hash: self.hasher.hash(name), name: Arc::clone(name) });
+            }
+        }
+        Some(())
     }
 
     /// A subscriber leaves. A channel nothing was published to goes with the last one.
@@ -127,7 +162,10 @@ impl Shard {
         entry.subscribers = entry.subscribers.saturating_sub(1);
         match &mut entry.kept {
             Some(channel) => channel.used_at_ms = now_ms,
-            None if entry.subscribers == 0 => drop(found.remove()),
+            None if entry.subscribers == 0 => {
+                let (entry, _) = found.remove();
+                self.names.remove(&*entry.name);
+            }
             None => {}
         }
     }
@@ -165,15 +203,21 @@ impl Shard {
         bounds: &ShardBounds,
         leave_tombstones: bool,
     ) -> usize {
-        let (mut freed, hasher) = (0, self.hasher);
+        let (mut freed, hasher, names) = (0, self.hasher, &mut self.names);
         let mut dropped = Vec::new();
         self.channels.retain(|entry| {
-            let Some(channel) = entry.kept.as_mut() else { return entry.subscribers > 0 };
+            let Some(channel) = entry.kept.as_mut() else {
+                if entry.subscribers == 0 {
+                    names.remove(&*entry.name);
+                }
+                return entry.subscribers > 0;
+            };
             freed += channel.trim(namespaces.get(entry.namespace as usize), unix_ms);
             let idle = now_ms.saturating_sub(channel.used_at_ms) >= bounds.idle_ms;
             let keep = entry.subscribers > 0 || !idle;
             if !keep {
                 freed += channel.window_bytes;
+                names.remove(&*entry.name);
                 dropped
                     .push((hasher.hash(&entry.name), channel.last_seq.max(channel.resume_floor)));
             }
@@ -221,7 +265,7 @@ impl Shard {
     ) -> (usize, usize) {
         let Some(channel) = entry.kept.as_mut() else { return (0, 0) };
         let unix_ms = event.unix_ms;
-        let added = event.frame.size();
+        let added = event.size();
         channel.used_at_ms = now_ms;
         channel.push(event);
         (added, channel.trim(namespaces.get(entry.namespace as usize), unix_ms))

@@ -174,3 +174,39 @@ fn a_full_journal_changes_nothing_and_gives_the_draft_back() {
     let appended = journal.append(*back, 1, 1).unwrap();
     assert_eq!((appended.seq, appended.duplicate), (3, false));
 }
+
+#[test]
+fn patterns_find_the_channels_that_exist() {
+    let (journal, _readers) = journal(true, 200);
+    let matching = |text: &str, max: usize| {
+        let found = journal.matching(&Pattern::parse(text).unwrap(), max)?;
+        let mut names: Vec<String> = found.iter().map(|key| key.name.to_string()).collect();
+        names.sort();
+        assert!(found.iter().all(|key| *key == journal.key(&key.name)));
+        Some(names)
+    };
+    for name in ["orders.a", "orders.b", "orders.b.c", "order", "user:a", "tenant:t", "z"] {
+        append(&journal, name, true, 1);
+    }
+    assert!(journal.attach(&journal.key("orders.d"), 1));
+    let all = ["orders.a", "orders.b", "orders.d"].map(str::to_owned);
+    assert_eq!(matching("orders.*", 3).as_deref(), Some(&all[..]));
+    assert_eq!(matching("orders.*", 2), None);
+    assert_eq!(matching("*", 9).map(|names| names.len()), Some(2), "no user, no tenant");
+    // Channels that go are found no more.
+    journal.detach(&journal.key("orders.d"), 1);
+    assert_eq!(matching("orders.*", 9).map(|names| names.len()), Some(2));
+    (0..SHARDS).for_each(|shard| journal.sweep(shard, 1 + IDLE_MS, 1));
+    assert_eq!(matching("**", 9).map(|names| names.len()), Some(0));
+}
+
+#[test]
+fn a_pattern_looks_at_a_bounded_number_of_names() {
+    let (journal, _readers) = journal(true, 200);
+    for n in 0..=LOOKS_MAX {
+        assert!(journal.attach(&journal.key(&format!("many.{n}.x")), 1));
+    }
+    let find = |text: &str| journal.matching(&Pattern::parse(text).unwrap(), 9);
+    assert!(find("many.*").is_none(), "none matches, and too many had to be looked at");
+    assert!(find("other.*").is_some_and(|found| found.is_empty()));
+}

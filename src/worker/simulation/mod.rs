@@ -112,6 +112,13 @@ fn finds_a_small_fan_out_that_overtakes_a_broadcast() {
 }
 
 #[test]
+fn finds_a_spread_event_that_the_next_one_passes_by() {
+    let twist = Twist { planted: Some(Planted::PassSpread), ..Twist::default() };
+    let failure = find(twist, |_| {});
+    assert!(matches!(failure.flaw, Flaw::Missing { .. } | Flaw::Stall { .. }), "{failure}");
+}
+
+#[test]
 fn finds_a_channel_dropped_without_its_tombstone() {
     let twist = Twist { no_tombstones: true, ..Twist::default() };
     let failure = find(twist, |script| script.ample = false);

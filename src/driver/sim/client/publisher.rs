@@ -12,6 +12,19 @@ use super::answer::{Answer, take_answer};
 /// Requests under way on one connection, at most.
 const PIPELINE_MAX: usize = 4;
 
+/// Rules under which everybody gets an event all the same.
+const AIMS: [&str; 9] = [
+    "",
+    "",
+    "",
+    "",
+    "exclude=user:nobody",
+    "wait=written",
+    "wait=written&exclude=conn:99-0-0",
+    "spread_ms=300",
+    "spread_ms=40&exclude=user:nobody",
+];
+
 /// A publish under way.
 #[derive(Debug, Clone, Copy)]
 struct Under {
@@ -134,9 +147,10 @@ impl Publisher {
         } else {
             String::new()
         };
-        let supersedes = publication.key.map(|key| format!("?key=k{key}")).unwrap_or_default();
+        let supersedes = publication.key.map(|key| format!("key=k{key}&")).unwrap_or_default();
+        let aim = if publication.timely { "" } else { AIMS[net.kernel.rng.usize(0..AIMS.len())] };
         let request = format!(
-            "POST /publish/{channel}{supersedes} HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer {PUBLISH_TOKEN}\r\n\
+            "POST /publish/{channel}?{supersedes}{aim} HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer {PUBLISH_TOKEN}\r\n\
              {key}Content-Length: {}\r\n\r\n{data}",
             data.len()
         );
