@@ -50,7 +50,10 @@ impl Server {
             let mut server = Self::spawn(&folder, free_address(), free_address(), args, env);
             match server.wait_ready() {
                 Ok(()) => return server,
-                Err(Some(status)) if status.code() == Some(EXIT_ADDRESS_IN_USE) => {}
+                Err(Some(status)) if status.code() == Some(EXIT_ADDRESS_IN_USE) => {
+                    // The next one needs the folder.
+                    server.folder = PathBuf::new();
+                }
                 Err(status) => panic!("not ready, {status:?}:\n{}", server.output()),
             }
         }
@@ -164,10 +167,23 @@ pub(crate) fn command<K: AsRef<OsStr>, V: AsRef<OsStr>>(folder: &Path, env: &[(K
     command
 }
 
-/// A loopback address nobody listens on right now.
+/// A loopback address nobody listens on right now. Each is given out once, and none is one of those
+/// that the kernel gives to clients: between here and the server's start nobody else takes it.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("bound")
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Programs that run at the same time begin at places of their own.
+    let begin = std::process::id().wrapping_mul(7_919);
+    for _ in 0..PORTS {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let port = u16::try_from(FIRST + number).expect("a port");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// A new empty folder in Cargo's place for test files.
