@@ -10,8 +10,9 @@ use super::Failure;
 
 /// Room for at least one full run of events; the kernel doubles it for its own overhead.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
-/// A peer that acknowledges nothing for so long is gone.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Beyond the time a slow reader may take nothing, which is looked at first: the kernel ends those
+/// who acknowledge nothing, and those whose window stays shut (tcp(7), TCP_USER_TIMEOUT).
+const USER_TIMEOUT_SLACK_MS: u64 = 30_000;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const BACKLOG: i32 = 65_535;
 
@@ -22,11 +23,13 @@ const BACKLOG: i32 = 65_535;
 pub(super) fn bind_all(
     addresses: &[SocketAddr],
     workers: usize,
+    stall_max_ms: u64,
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), Failure> {
+    let user_timeout = Duration::from_millis(stall_max_ms.saturating_add(USER_TIMEOUT_SLACK_MS));
     let mut bound = Vec::new();
     let mut all: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     for address in addresses {
-        let probe = match bind(*address, false) {
+        let probe = match bind(*address, false, user_timeout) {
             Ok(probe) => probe,
             // No IPv6 here: the IPv4 address serves alone.
             Err(error) if address.is_ipv6() && !bound.is_empty() && is_absent(&error) => continue,
@@ -38,7 +41,7 @@ pub(super) fn bind_all(
         let real = probe.local_addr().ok().and_then(|real| real.as_socket()).unwrap_or(*address);
         drop(probe);
         for worker in &mut all {
-            let listener = bind(real, true).and_then(|socket| {
+            let listener = bind(real, true, user_timeout).and_then(|socket| {
                 socket.listen(BACKLOG)?;
                 Ok(TcpListener::from(socket))
             });
@@ -54,7 +57,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// A bound socket whose options every accepted connection inherits.
-fn bind(address: SocketAddr, share: bool) -> io::Result<Socket> {
+fn bind(address: SocketAddr, share: bool, user_timeout: Duration) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -64,7 +67,7 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<Socket> {
     let options = SockRef::from(&socket);
     options.set_tcp_nodelay(true)?;
     options.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    options.set_tcp_user_timeout(Some(user_timeout))?;
     options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     socket.bind(&address.into())?;
     if !share {

@@ -104,8 +104,10 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
     sys::avoid_huge_pages();
     let report = probe::probe()?;
     sys::raise_descriptor_limit();
-    let (addresses, listeners) = listen::bind_all(&settings.listen, workers)?;
-    let (admin_addresses, mut admin) = listen::bind_all(&[settings.admin.address], 1)?;
+    let stall_max_ms = settings.stream.idle_timeout_ms;
+    let (addresses, listeners) = listen::bind_all(&settings.listen, workers, stall_max_ms)?;
+    let (admin_addresses, mut admin) =
+        listen::bind_all(&[settings.admin.address], 1, stall_max_ms)?;
     let generated = keys::generate().map_err(|_| Failure::Random)?;
     let live = options::live(settings, &generated, workers).map_err(Failure::Secret)?;
     let (journal, readers) = Journal::new(
