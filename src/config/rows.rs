@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::key::Force::{Later, Reload, Restart};
+use super::key::Force::{Reload, Restart};
 use super::key::{Build, Key, Lookup, choice, section};
 use super::kind::{Form, Kind};
 use super::settings::{HeartbeatFormat, Refuse};
@@ -168,8 +168,8 @@ section! {
             Kind::Or("auto", &Kind::Choice(HeartbeatFormat::NAMES)), Reload;
         /// Who may subscribe.
         subscribe: Subscribers = "default", Kind::Choice(Subscribers::NAMES), Reload;
-        /// Subscribers are told who comes and goes.
-        presence: bool = "false", Kind::Switch, Later;
+        /// Which users are there is remembered, and told to subscribers with `control=on`.
+        presence: bool = "false", Kind::Switch, Restart;
         /// How a temporary refusal reaches a stream; `auto` is the top `refuse`.
         refuse: Refuse = "auto", Kind::Choice(Refuse::NAMES), Reload;
     }

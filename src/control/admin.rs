@@ -15,9 +15,10 @@ use super::watch::watch;
 use crate::admin;
 use crate::auth::{Identity, TokenError, jwt};
 use crate::driver::sys;
+use crate::proto::channel::check_name;
 use crate::proto::http::{
-    Body, BodyError, Head, HeadLimits, Method, Parsed, Problem, Response, Scan, parse_head,
-    split_target,
+    Body, BodyError, Head, HeadLimits, Method, Parsed, Problem, Response, Scan, decode_percent,
+    pairs, parse_head, split_target,
 };
 use crate::worker::{Node, Phase};
 
@@ -170,6 +171,20 @@ fn respond(desk: &Desk, head: &Head<'_>, content: &[u8], loopback: bool) -> Vec<
     if !matches!(head.method, Method::Get | Method::Head) {
         return problem(&Problem::new(405, "method", "only GET is served here").allow("GET, HEAD"));
     }
+    if let Some(found) = presence(node, head.target) {
+        return match found {
+            Ok(body) => {
+                let (mut out, body) = (Vec::new(), body.to_string());
+                Response::new(200)
+                    .body("application/json", body.as_bytes())
+                    .field("Cache-Control", "no-store")
+                    .head_only(head.method == Method::Head)
+                    .write(true, &mut out);
+                out
+            }
+            Err(refusal) => problem(&refusal),
+        };
+    }
     let Some(page) = admin::page(path, &node.snapshot(sys::unix_ms())) else {
         return problem(&Problem::new(404, "not-found", "nothing is served at this path"));
     };
@@ -180,6 +195,24 @@ fn respond(desk: &Desk, head: &Head<'_>, content: &[u8], loopback: bool) -> Vec<
         .head_only(head.method == Method::Head)
         .write(true, &mut out);
     out
+}
+
+/// `/channels/{channel}/presence?after=NAME`; none at another path.
+fn presence(node: &Node, target: &str) -> Option<Result<serde_json::Value, Problem>> {
+    let (path, query) = split_target(target);
+    let name = path.strip_prefix("/channels/")?.strip_suffix("/presence")?;
+    let bad = |error: String| Problem::new(400, "bad-channel", error);
+    let read = || {
+        let name = decode_percent(name).map_err(|error| bad(error.to_string()))?;
+        check_name(&name).map_err(|error| bad(error.to_string()))?;
+        let mut after = None;
+        for pair in pairs(query) {
+            let (key, value) = pair.map_err(|error| bad(error.to_string()))?;
+            after = if key == "after" { Some(value) } else { after };
+        }
+        Ok(node.presence_of(&name, after.as_deref()))
+    };
+    Some(read())
 }
 
 /// Who may look: an admin token, or, on a loopback listener, whoever is on this machine. A web page

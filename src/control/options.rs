@@ -65,6 +65,7 @@ fn options(settings: &Settings, workers: usize) -> Options {
         body_timeout_ms: limits.body_timeout_ms,
         idle_timeout_ms: limits.keepalive_ms,
         heartbeat_ms: settings.heartbeat.interval_ms,
+        heartbeat_max_ms: settings.heartbeat.adaptive.then_some(settings.heartbeat.max_ms),
         lifetime_max_ms: settings.stream.lifetime_max_ms,
         stall_max_ms: settings.stream.idle_timeout_ms,
         retry_ms: settings.stream.retry_ms,
@@ -76,6 +77,7 @@ fn options(settings: &Settings, workers: usize) -> Options {
         shapes: shapes(settings),
         channels: channels(settings),
         aliases: aliases(settings),
+        has_presence: settings.namespaces.iter().any(|namespace| namespace.presence),
         has_rates: settings.namespaces.iter().any(|namespace| !namespace.rates.is_empty()),
         rates: rates(settings),
         compress: settings.compression.enabled,
@@ -150,6 +152,7 @@ fn channels(settings: &Settings) -> ByPrefix<ChannelOptions> {
             compress: namespace.compress,
             heartbeat: namespace.heartbeat_format.map(heartbeat),
             subscribe,
+            presence: namespace.presence,
             refuse: refuse_by(namespace.refuse),
         };
         (namespace.prefix.as_deref().unwrap_or_default(), options)

@@ -67,6 +67,8 @@ counters! {
     lagging: gauge,
     /// Topics with subscribers on this core.
     topics: gauge,
+    /// Interval of heartbeats in force, milliseconds, where it follows the load.
+    heartbeat_interval_ms: gauge,
     /// Journal entries not yet read by this core.
     journal_depth: gauge,
     /// Connections accepted.

@@ -322,8 +322,10 @@ impl<D: Driver> Worker<D> {
         let user = whose(&wanted.selectors, self.user_of(id.slot));
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let position = conn.position.max(self.settled(id.slot));
+        let own = self.user_of(id.slot).map(str::to_owned);
         for selector in new {
             self.link_one(id.slot, selector);
+            self.note_join(selector.as_str(), own.as_deref());
         }
         let mut starts = vec![position; linked.len()];
         let topics: Vec<TopicId> = self.hub.topics_of(id.slot).skip(linked.len()).collect();
@@ -429,8 +431,10 @@ impl<D: Driver> Worker<D> {
             Some(TopicName::Channel(name)) => Some(Arc::clone(name)),
             _ => None,
         };
+        let own = self.user_of(slot).map(str::to_owned);
         self.hub.unlink_one(slot, topic);
         if let Some(name) = channel {
+            self.note_leave(&name, own.as_deref());
             let journal = &self.node.journal;
             journal.detach(&journal.key_of(&name), self.now.mono_ms);
         }

@@ -139,6 +139,7 @@ impl<D: Driver> Worker<D> {
         self.forget_token(id.slot);
         if counted {
             self.leave_caps(id);
+            self.leave_presence(id.slot);
         }
         let (journal, now_ms) = (Arc::clone(&self.node.journal), self.now.mono_ms);
         self.hub.unlink(id.slot, |name| {

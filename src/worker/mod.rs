@@ -21,6 +21,7 @@ mod pages;
 mod parked;
 mod planted;
 mod poll;
+mod presence;
 mod publish;
 mod reply;
 mod revoke;
@@ -52,7 +53,7 @@ pub use shape::{Shape, Shapes};
 
 use crate::auth::VerifiedCache;
 use crate::driver::{Completion, ConnId, Driver, Now};
-use crate::hub::{Hub, Pending, Stripes, TopicId};
+use crate::hub::{Hub, Pending, Pulse, Stripes, TopicId};
 use crate::journal::{ChannelKey, Reader};
 use crate::proto::channel;
 use conns::Conns;
@@ -111,6 +112,9 @@ pub struct Worker<D: Driver> {
     own_caps: caps::OwnCaps,
     late: late::Late,
     leaving: VecDeque<leaving::Leaving>,
+    pulse: Pulse,
+    /// When the load was looked at, and how busy this core had been (ms, both).
+    looked: (u64, u64),
     /// Hashes of the ids of tokens, by the slot of their stream.
     token_ids: HashMap<u32, u64>,
     watches: written::Watches,
@@ -135,7 +139,8 @@ impl<D: Driver> Worker<D> {
         let live = node.live();
         let room = live.options.connections_max.min(driver.capacity());
         driver.accept_room(room);
-        let visit_ms = live.options.heartbeat_ms / VISITS_PER_HEARTBEAT;
+        let pulse = pulse_of(&live.options);
+        let visit_ms = pulse.interval_ms() / VISITS_PER_HEARTBEAT;
         let broadcast = channel::BROADCAST.into();
         let hasher = node.journal.hasher();
         let last_seq = node.journal.base_seq();
@@ -164,6 +169,8 @@ impl<D: Driver> Worker<D> {
             own_caps: caps::OwnCaps::default(),
             late: late::Late::default(),
             leaving: VecDeque::new(),
+            pulse,
+            looked: (now.mono_ms, 0),
             token_ids: HashMap::new(),
             watches: written::Watches::default(),
             spreads: spread::Spreads::default(),
@@ -190,12 +197,19 @@ impl<D: Driver> Worker<D> {
         let before = std::mem::replace(&mut self.live, self.node.live());
         let options = &self.live.options;
         self.pace = options.pace;
-        if options.heartbeat_ms != before.options.heartbeat_ms {
-            self.stripes =
-                Stripes::new(options.heartbeat_ms / VISITS_PER_HEARTBEAT, self.now.mono_ms);
+        let pulse = pulse_of(options);
+        if pulse != pulse_of(&before.options) {
+            self.pulse = pulse;
+            self.beat_anew();
         }
         // They were verified by keys and rules that may be others now.
         self.verified = VerifiedCache::new(VERIFIED_MAX);
+    }
+
+    /// Visits follow the interval of heartbeats.
+    fn beat_anew(&mut self) {
+        let visit_ms = self.pulse.interval_ms() / VISITS_PER_HEARTBEAT;
+        self.stripes = Stripes::new(visit_ms, self.now.mono_ms);
     }
 
     /// Turns until the node stops, or has drained.
@@ -228,4 +242,8 @@ impl<D: Driver> Worker<D> {
     pub fn streams(&self) -> usize {
         self.streams
     }
+}
+
+fn pulse_of(options: &Options) -> Pulse {
+    Pulse::new(options.heartbeat_ms, options.heartbeat_max_ms.unwrap_or(options.heartbeat_ms))
 }

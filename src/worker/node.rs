@@ -7,6 +7,7 @@ use super::caps::Admission;
 use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
+use super::presence::Present;
 use super::session::Sessions;
 use super::targets::Unreached;
 use crate::auth::{
@@ -62,6 +63,7 @@ pub struct Node {
     pub(super) admission: Admission,
     pub(super) held: Held,
     pub(super) sessions: Sessions,
+    pub(super) present: Present,
     pub(super) unreached: Unreached,
     /// Counters by core.
     pub counters: Box<[Counters]>,
@@ -94,6 +96,7 @@ impl Node {
             admission: Admission::default(),
             held: Held::default(),
             sessions: Sessions::default(),
+            present: Present::default(),
             unreached: Unreached::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
             started_unix_ms,

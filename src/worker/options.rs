@@ -46,13 +46,21 @@ pub struct ChannelOptions {
     pub heartbeat: Option<Heartbeat>,
     /// Who may subscribe.
     pub subscribe: Subscribers,
+    /// Who comes and goes is remembered and told.
+    pub presence: bool,
     /// How a temporary refusal reaches streams whose first channel it is.
     pub refuse: Option<RefuseBy>,
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { compress: true, heartbeat: None, subscribe: Subscribers::Default, refuse: None }
+        Self {
+            compress: true,
+            heartbeat: None,
+            subscribe: Subscribers::Default,
+            presence: false,
+            refuse: None,
+        }
     }
 }
 
@@ -104,6 +112,8 @@ pub struct Options {
     pub idle_timeout_ms: u64,
     /// Silence on a stream after which a heartbeat is due.
     pub heartbeat_ms: u64,
+    /// Longest such silence on a busy core; none: it is always the same.
+    pub heartbeat_max_ms: Option<u64>,
     /// A stream ends (with a bye) after about this time; 10 % jitter. None: never.
     pub lifetime_max_ms: Option<u64>,
     /// A slow reader that takes nothing for so long is disconnected.
@@ -129,6 +139,8 @@ pub struct Options {
     pub channels: ByPrefix<ChannelOptions>,
     /// Paths of other systems.
     pub aliases: Vec<Alias>,
+    /// Some channels tell who comes and goes.
+    pub has_presence: bool,
     /// How often events may be sent.
     pub rates: ByPrefix<EventRates>,
     /// There are any.
@@ -165,6 +177,7 @@ impl Default for Options {
             body_timeout_ms: 15_000,
             idle_timeout_ms: 75_000,
             heartbeat_ms: 30_000,
+            heartbeat_max_ms: None,
             lifetime_max_ms: None,
             stall_max_ms: 300_000,
             retry_ms: 3_000,
@@ -177,6 +190,7 @@ impl Default for Options {
             shapes: Shapes::default(),
             channels: ByPrefix::default(),
             aliases: Vec::new(),
+            has_presence: false,
             rates: ByPrefix::default(),
             has_rates: false,
             compress: false,

@@ -11,6 +11,7 @@ use crate::auth::Revoked;
 use crate::auth::callback::{Fingerprint, Verdict};
 use crate::conn::State;
 use crate::driver::{ConnId, Driver};
+use crate::hub::presence::Notice;
 use crate::proto::sse::ByeReason;
 
 /// Something to do.
@@ -34,6 +35,8 @@ pub enum Order {
         /// What to answer.
         outcome: Box<Outcome>,
     },
+    /// Tell the listeners of channels who has come and gone.
+    Presence(Arc<[Notice]>),
     /// End the streams of revoked tokens.
     Revoke(Arc<Revoked>),
     /// The callback has said who asks on this connection, if that still waits for it.
@@ -120,6 +123,7 @@ impl<D: Driver> Worker<D> {
             }
             Order::Change(change) => self.change(*change),
             Order::Answer { id, outcome } => self.answered_from_elsewhere(id, *outcome),
+            Order::Presence(notices) => self.tell_presence(&notices),
             Order::Revoke(revoked) => self.end_revoked(&revoked),
             Order::Verdict { id, of, verdict } => self.hear(id, of, verdict),
             Order::EndOldest => {

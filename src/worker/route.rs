@@ -101,6 +101,11 @@ impl<D: Driver> Worker<D> {
             ("publish", name, false) if head.method == Method::Post => {
                 self.publish(id, &asked, name)
             }
+            ("channels", Some(name), true)
+                if get && third == Some("presence") && parts.next().is_none() =>
+            {
+                self.presence_page(id, &asked, name)
+            }
             ("connections", Some(name), true) if parts.next().is_none() => {
                 self.request_change(id, &asked, name, third.unwrap_or_default())
             }

@@ -136,6 +136,11 @@ impl<D: Driver> Worker<D> {
         let Wish { subscription, identity, .. } = wish;
         let names = self.link(id, &subscription, &identity);
         self.remember_token(id.slot, &identity);
+        if form != Form::Poll && self.live.options.has_presence {
+            for name in &names {
+                self.note_join(name, identity.subject.as_deref());
+            }
+        }
         let (position, join) = self.place(id, &subscription);
         let mut extra = Extra::default();
         extra.events = subscription.events.map(|names| names.into_iter().map(Into::into).collect());

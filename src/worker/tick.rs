@@ -9,6 +9,8 @@ use crate::driver::{ConnId, Driver};
 use crate::proto::http::Problem;
 use crate::proto::sse::{ByeReason, ControlEvent};
 
+/// The load of the core is looked at so often.
+const LOOK_EVERY_MS: u64 = 1_000;
 /// The end of a token is announced so long before, or one heartbeat, whichever is longer.
 const EXPIRY_TOLD_MS: u64 = 60_000;
 /// One part of the store is swept so often; all parts in about 6 seconds by one worker.
@@ -64,11 +66,28 @@ impl<D: Driver> Worker<D> {
             self.node.journal.sweep(self.sweep_part, self.now.mono_ms, self.now.unix_ms);
             self.sweep_part += self.node.counters.len();
             self.empty_if_disabled();
+            self.spread_presence();
+            self.follow_load();
         }
         self.leave_on();
         if self.node.phase() == Phase::Draining {
             self.drain_on();
         }
+    }
+
+    /// Lets heartbeats follow the load, where that is set.
+    fn follow_load(&mut self) {
+        let wall_ms = self.now.mono_ms - self.looked.0;
+        if self.live.options.heartbeat_max_ms.is_none() || wall_ms < LOOK_EVERY_MS {
+            return;
+        }
+        let busy_ms = self.driver.busy_ms();
+        let worked_ms = busy_ms.saturating_sub(self.looked.1);
+        self.looked = (self.now.mono_ms, busy_ms);
+        if self.pulse.look(worked_ms, wall_ms) {
+            self.beat_anew();
+        }
+        self.node.counters[self.index].heartbeat_interval_ms.set(self.pulse.interval_ms());
     }
 
     fn fire_timers(&mut self) {
@@ -123,7 +142,7 @@ impl<D: Driver> Worker<D> {
             State::Streaming => {
                 let expires_unix_ms = u64::from(conn.expires_unix_s) * 1_000;
                 let left_ms = expires_unix_ms.saturating_sub(self.now.unix_ms);
-                let near = expires_unix_ms > 0 && left_ms <= self.live.options.heartbeat_ms;
+                let near = expires_unix_ms > 0 && left_ms <= self.pulse.interval_ms();
                 near.then(|| self.now.mono_ms + left_ms)
             }
             State::Lingering => Some(0),
@@ -186,7 +205,7 @@ impl<D: Driver> Worker<D> {
 
     /// Tells a stream that listens for it that its token ends soon.
     fn announce_expiry(&mut self, id: ConnId) {
-        let soon_ms = EXPIRY_TOLD_MS.max(self.live.options.heartbeat_ms);
+        let soon_ms = EXPIRY_TOLD_MS.max(self.pulse.interval_ms());
         let (unix_ms, number) = (self.now.unix_ms, self.outbox.number);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let expires_unix_s = u64::from(conn.expires_unix_s);
@@ -224,7 +243,8 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let silent_ms = u64::from(now_ms.wrapping_sub(conn.sent_at_ms));
-        let due_ms = options.heartbeat_ms - options.heartbeat_ms / VISITS_PER_HEARTBEAT;
+        let interval_ms = self.pulse.interval_ms();
+        let due_ms = interval_ms - interval_ms / VISITS_PER_HEARTBEAT;
         if silent_ms < due_ms || conn.planned == self.outbox.number {
             return;
         }

@@ -20,6 +20,7 @@ mod namespaces;
 mod numbers;
 mod operate;
 mod origins;
+mod presence;
 mod publish;
 mod resume;
 mod rig;

@@ -100,6 +100,10 @@ section! {
         /// longer than they like: nginx after 60 s.
         interval_ms: u64 = "30s", Kind::Millis(100, 3_600_000), Reload,
             [("SSE_HEARTBEAT_INTERVAL", Reading::ParseInt)];
+        /// While a core is busy its heartbeats become rarer, up to twice the interval.
+        adaptive: bool = "false", Kind::Switch, Reload;
+        /// With `adaptive`: never rarer than this.
+        max_ms: u64 = "55s", Kind::Millis(100, 3_600_000), Reload;
         /// What it looks like.
         format: HeartbeatFormat = "short", Kind::Choice(HeartbeatFormat::NAMES), Reload;
     }

@@ -90,6 +90,21 @@ pub enum ControlEvent {
         /// The first second since 1970 in which it is refused.
         expires_unix_s: u64,
     },
+    /// Others have come to a channel of the stream, or gone.
+    Presence {
+        /// Which.
+        channel: String,
+        /// Users who came.
+        joined: Vec<String>,
+        /// Users who left.
+        left: Vec<String>,
+        /// Users who came or left and are not named.
+        more: usize,
+        /// Users who are there.
+        users: usize,
+        /// Streams that are there.
+        streams: usize,
+    },
     /// The stream ends.
     Bye {
         /// Why.
@@ -110,6 +125,7 @@ impl ControlEvent {
             Self::Gap { .. } => "sse.gap",
             Self::CaughtUp => "sse.caught-up",
             Self::TokenExpiring { .. } => "sse.token-expiring",
+            Self::Presence { .. } => "sse.presence",
             Self::Bye { .. } => "sse.bye",
         }
     }
@@ -138,6 +154,14 @@ impl ControlEvent {
             Self::TokenExpiring { expires_unix_s } => json!({
                 "expires": expires_unix_s,
                 "expires_at": iso8601(expires_unix_s.saturating_mul(1_000)),
+            }),
+            Self::Presence { channel, joined, left, more, users, streams } => json!({
+                "channel": channel,
+                "joined": joined,
+                "left": left,
+                "more": more,
+                "users": users,
+                "streams": streams,
             }),
             Self::Bye { reason, reconnect, .. } => json!({
                 "reason": match reason {

@@ -20,7 +20,7 @@ const AIMS: [&str; 9] = [
     "",
     "exclude=user:nobody",
     "wait=written",
-    "wait=written&exclude=conn:99-0-0",
+    "wait=written&exclude=user:nobody",
     "spread_ms=300",
     "spread_ms=40&exclude=user:nobody",
 ];
