@@ -10,11 +10,6 @@ pub fn now() -> Now {
     Now { mono_ms: sys::mono_ms(), unix_ms: sys::unix_ms() }
 }
 
-/// Processor time of this thread in whole milliseconds.
-pub fn busy_ms() -> u64 {
-    sys::thread_ms()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -140,9 +140,6 @@ pub trait Driver {
     /// Reads both clocks.
     fn now(&mut self) -> Now;
 
-    /// How long this worker has kept its core busy so far, milliseconds.
-    fn busy_ms(&mut self) -> u64;
-
     /// Times the kernel was entered so far.
     fn enters(&self) -> u64;
 

@@ -236,10 +236,6 @@ impl Driver for UringDriver {
         clock::now()
     }
 
-    fn busy_ms(&mut self) -> u64 {
-        clock::busy_ms()
-    }
-
     fn enters(&self) -> u64 {
         self.banks.iter().map(|bank| bank.ring.counts().enters).sum()
     }

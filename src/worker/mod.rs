@@ -113,7 +113,7 @@ pub struct Worker<D: Driver> {
     late: late::Late,
     leaving: VecDeque<leaving::Leaving>,
     pulse: Pulse,
-    /// When the load was looked at, and how busy this core had been (ms, both).
+    /// When the load was looked at, and how long this worker has slept since (ms, both).
     looked: (u64, u64),
     /// Hashes of the ids of tokens, by the slot of their stream.
     token_ids: HashMap<u32, u64>,

@@ -81,10 +81,10 @@ impl<D: Driver> Worker<D> {
         if self.live.options.heartbeat_max_ms.is_none() || wall_ms < LOOK_EVERY_MS {
             return;
         }
-        let busy_ms = self.driver.busy_ms();
-        let worked_ms = busy_ms.saturating_sub(self.looked.1);
-        self.looked = (self.now.mono_ms, busy_ms);
-        if self.pulse.look(worked_ms, wall_ms) {
+        // Waiting for a core is no rest.
+        let busy_ms = wall_ms.saturating_sub(self.looked.1);
+        self.looked = (self.now.mono_ms, 0);
+        if self.pulse.look(busy_ms, wall_ms) {
             self.beat_anew();
         }
         self.node.counters[self.index].heartbeat_interval_ms.set(self.pulse.interval_ms());

@@ -123,7 +123,12 @@ impl<D: Driver> Worker<D> {
         wakes.begin_sleep(self.index);
         // Whoever publishes after this look sees the flag and rings.
         let wait = self.reader.get(self.position).is_none().then_some(until_ms);
+        let measures = wait.is_some() && self.live.options.heartbeat_max_ms.is_some();
+        let begun_ms = if measures { self.driver.now().mono_ms } else { 0 };
         self.driver.enter(wait);
         self.node.journal.wakes.end_sleep(self.index);
+        if measures {
+            self.looked.1 += self.driver.now().mono_ms - begun_ms;
+        }
     }
 }

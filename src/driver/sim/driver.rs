@@ -178,10 +178,6 @@ impl Driver for SimDriver {
         Now { mono_ms, unix_ms: UNIX_START_MS + mono_ms }
     }
 
-    fn busy_ms(&mut self) -> u64 {
-        0
-    }
-
     fn enters(&self) -> u64 {
         0
     }

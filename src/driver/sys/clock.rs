@@ -9,8 +9,6 @@ pub enum Clock {
     Monotonic,
     /// CLOCK_REALTIME: since 1970.
     Realtime,
-    /// CLOCK_THREAD_CPUTIME_ID: what this thread has used of its core.
-    Thread,
 }
 
 /// Time since the clock's start; zero if the clock stands before it.
@@ -18,10 +16,9 @@ pub fn read(clock: Clock) -> Duration {
     let id = match clock {
         Clock::Monotonic => libc::CLOCK_MONOTONIC,
         Clock::Realtime => libc::CLOCK_REALTIME,
-        Clock::Thread => libc::CLOCK_THREAD_CPUTIME_ID,
     };
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec that the call only writes to; all clock ids always
+    // SAFETY: `time` is a valid timespec that the call only writes to; both clock ids always
     // exist, so the call cannot fail.
     unsafe { libc::clock_gettime(id, &mut time) };
     Duration::new(

@@ -49,11 +49,6 @@ pub fn unix_ms() -> u64 {
     millis(Clock::Realtime)
 }
 
-/// Processor time of this thread, milliseconds (CLOCK_THREAD_CPUTIME_ID: a system call).
-pub fn thread_ms() -> u64 {
-    millis(Clock::Thread)
-}
-
 fn millis(clock: Clock) -> u64 {
     u64::try_from(clock::read(clock).as_millis()).unwrap_or(u64::MAX)
 }
