@@ -17,5 +17,6 @@ mod publish;
 mod resume;
 mod rig;
 mod slow;
+mod storm;
 mod subscribe;
 mod tokens;
