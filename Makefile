@@ -26,6 +26,11 @@ packages:
 	if [ $${#missing[@]} -gt 0 ]; then \
 		$(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq "$${missing[@]}"; \
 	fi
+	@# Once, 124 MB: without what Debian recommends beside it, which is for desktops.
+	@if ! command -v "$${RINGCAST_TEST_CHROMIUM:-chromium}" >/dev/null; then \
+		$(APT) update -qq && DEBIAN_FRONTEND=noninteractive \
+			$(APT) install -y -qq --no-install-recommends chromium; \
+	fi
 
 .venv/installed: tests/clients/requirements.txt | packages
 	python3 -m venv .venv
@@ -67,6 +72,10 @@ bench-fanout: ## Measure a fan-out beside a bare send() loop (needs two cores; s
 .PHONY: bench-idle
 bench-idle: ## Measure the memory of idle streams.
 	benches/idle.sh
+
+.PHONY: bench-gzip
+bench-gzip: ## Measure gzip streams beside plain ones (needs two cores; see docs/bench.md).
+	benches/gzip.sh
 
 .PHONY: compare
 compare: ## Measure the floor, ringcast and its peers in one run.

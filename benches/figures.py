@@ -115,6 +115,62 @@ def fanout(arguments):
     publish(arguments, "Fan-out beside the floor", body)
 
 
+def gzip(arguments):
+    """gzip streams beside plain ones, in pairs."""
+    folder = pathlib.Path(arguments.folder)
+    pairs = len(list(folder.glob("cpu-plain-*.json")))
+    rows, ratios, cpus, slopes, noisy = [], [], ([], []), ([], []), False
+    for pair in range(1, pairs + 1):
+        both = [read(folder / f"cpu-{name}-{pair}.json") for name in ("plain", "gzip")]
+        held = [read(folder / f"held-{name}-{pair}.json") for name in ("plain", "gzip")]
+        cpu = [report["server"]["cpu_us_per_delivery"] for report in both]
+        slope = [report["server"]["bytes_per_connection_upper_half"] for report in held]
+        ratios.append(cpu[1] / cpu[0])
+        for kept, values in ((cpus, cpu), (slopes, slope)):
+            kept[0].append(values[0])
+            kept[1].append(values[1])
+        waits = [waited(report) for report in both]
+        noisy = noisy or waits[0] > BUSY
+        lost = sum(report["deliveries"]["lost"] for report in both + held)
+        wrong = sum(report["deliveries"]["corrupt"] for report in both + held)
+        limits = [report["client"]["busiest_thread_percent"] for report in both]
+        rows.append(
+            f"| {pair} | {cpu[0]:.3f} | {cpu[1]:.3f} | {ratios[-1]:.3f} "
+            f"| {slope[0]:.0f} | {slope[1]:.0f} | {waits[0]:.1%} / {waits[1]:.1%} "
+            f"| {limits[0]:.0f} % / {limits[1]:.0f} % | {lost} | {wrong} |"
+        )
+    median = statistics.median(ratios)
+    spread = (max(cpus[0]) - min(cpus[0])) / statistics.median(cpus[0])
+    remark = f"quiet (the plain figures differ by {spread:.0%})"
+    if noisy or spread > SPREAD:
+        remark = f"noisy: other work ran beside it (the plain figures differ by {spread:.0%})"
+    plain, packed = (statistics.median(values) for values in slopes)
+    between = max(map(max, slopes)) - min(map(min, slopes))
+    found = both[1]["deliveries"]
+    streams, kept = both[1]["connections"]["opened"], held[1]["connections"]["opened"]
+    body = [
+        f"Processor time per delivery, gzip to plain, {streams:,} streams: **{median:.3f}** "
+        f"(median of {pairs} pairs, {min(ratios):.3f} to {max(ratios):.3f}; target <= 1.1: "
+        f"{'kept' if median <= 1.1 else 'missed'}); {remark}.",
+        "",
+        f"Resident memory per stream, from half of {kept:,} to all: **{packed:.0f} B** with gzip, "
+        f"**{plain:.0f} B** plain (medians; {between:.0f} B between the least and the most of "
+        f"all {2 * pairs} runs).",
+        "",
+        f"Bytes of one event on the wire: {found['gzip_bytes'] / found['received']:.0f} for "
+        f"{found['text_bytes'] / found['received']:.0f} of text, what opens a stream included.",
+        "",
+        "| pair | plain us | gzip us | ratio | plain B a stream | gzip B a stream "
+        "| waited | load tool's thread | lost | corrupt |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        "\"Waited\" is the time the server was ready but had no core, as a share of its processor "
+        "time. Every event of every stream was unpacked and checked (docs/bench.md).",
+    ]
+    publish(arguments, "gzip beside plain", body)
+
+
 def idle(arguments):
     reports = sorted(
         (read(path) for path in pathlib.Path(arguments.folder).glob("idle-*.json")),
@@ -403,7 +459,7 @@ def main():
     one = commands.add_parser("line")
     one.add_argument("path")
     one.set_defaults(run=lambda arguments: print(line(read(arguments.path))))
-    for run in (compare, million, fanout, idle, proof, criterion, wrk):
+    for run in (compare, million, fanout, gzip, idle, proof, criterion, wrk):
         name = run.__name__
         command = commands.add_parser(name)
         for flag in ("--folder", "--command", "--load-before", "--out"):

@@ -318,7 +318,12 @@ const EVENTS: usize = 8;
 const HIT: usize = 3;
 
 fn planted(fault: Fault, rate: &str, args: &[&str]) -> Outcome {
-    let server = FakeServer::start(fault);
+    planted_on(0, fault, rate, args)
+}
+
+/// The same on a stream other than the first.
+fn planted_on(who: usize, fault: Fault, rate: &str, args: &[&str]) -> Outcome {
+    let server = FakeServer::start(fault, who);
     let (streams, events) = (STREAMS.to_string(), EVENTS.to_string());
     let common = ["--connections", &streams, "--events", &events, "--publish-rate", rate];
     bench(server.address, &[&common[..], &["--json"], args].concat())
@@ -366,7 +371,57 @@ fn a_stream_that_ends_loses_the_rest_and_a_refused_publish_loses_nothing() {
     assert_eq!(report["publishes"]["stopped"], Value::Null);
 }
 
-/// An event stream server in a few lines, with one fault on its first stream.
+/// Where each distinct run of bytes is unpacked once for all streams, the faults of a single one are
+/// still its own, whichever it is: one of them has a decoder to itself.
+#[test]
+fn faults_are_told_apart_through_gzip() {
+    let names =
+        ["received", "lost", "duplicates", "out_of_order", "ids_not_rising", "corrupt", "byes"];
+    let (all, streams, rest) = ((STREAMS * EVENTS) as u64, STREAMS as u64, (EVENTS - HIT) as u64);
+    let counts = |who, fault| {
+        let report = planted_on(who, fault, "max", &["--gzip"]).json();
+        assert!(report["deliveries"]["gzip_bytes"].as_u64() > Some(0), "{report}");
+        names.map(|name| report["deliveries"][name].as_u64().expect(name))
+    };
+    thread::scope(|scope| {
+        for who in 0..STREAMS {
+            scope.spawn(move || {
+                assert_eq!(counts(who, Fault::Repeat), [all, 0, 1, 0, 1, 0, 0]);
+                assert_eq!(counts(who, Fault::Swap), [all, 0, 0, 1, 1, 0, 0]);
+                assert_eq!(counts(who, Fault::Damage), [all - 1, 1, 0, 0, 0, 1, 0]);
+            });
+        }
+    });
+    assert_eq!(counts(0, Fault::Refuse), [all - streams, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(counts(0, Fault::Drop), [all - 1, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(counts(0, Fault::End), [all - rest, rest, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn gzip_is_read_where_the_server_has_it_and_missed_where_not() {
+    let env = [("AUTH_TOKEN", TOKEN), ("SSE_ENABLE_COMPRESSION", "true")];
+    let args = "--connections 600 --channels 3 --events 30 --rings 2 --gzip --max-lost 0 --json";
+    // Small ones are stored, large ones leave in several pieces.
+    for more in ["--data-bytes 43 --publish-rate wait", "--data-bytes 100000 --publish-rate 50"] {
+        let server = Server::start(&["--workers", "2"], &env);
+        let args = format!("{args} {more}");
+        let outcome = bench(server.listen, &args.split_whitespace().collect::<Vec<_>>());
+        let report = outcome.json();
+        assert_eq!(outcome.code, 0, "{report} {}", outcome.stderr);
+        let found = &report["deliveries"];
+        assert_eq!((&found["received"], &found["corrupt"]), (&6_000.into(), &0.into()));
+        // Nobody was read without it: each event's data stands in the text.
+        let data = 6_000 * report["data_bytes"].as_u64().expect("bytes");
+        assert!(found["text_bytes"].as_u64() > Some(data), "{report}");
+        assert_eq!(server.get("/stats").json()["deliveries"], 6_000);
+    }
+    let plain = server();
+    let outcome = bench(plain.listen, &["--connections", "3", "--gzip"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("does not answer with gzip"), "{}", outcome.stderr);
+}
+
+/// An event stream server in a few lines, with one fault on one of its streams.
 struct FakeServer {
     address: SocketAddr,
     over: Arc<AtomicBool>,
@@ -374,18 +429,22 @@ struct FakeServer {
 
 #[derive(Default)]
 struct Book {
-    streams: Vec<TcpStream>,
+    /// With those that read gzip.
+    streams: Vec<(TcpStream, bool)>,
+    /// Which of them gets the fault.
+    who: usize,
     events: usize,
     /// A frame held back.
     late: Option<Vec<u8>>,
 }
 
 impl FakeServer {
-    fn start(fault: Fault) -> Self {
+    fn start(fault: Fault, who: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let over = Arc::new(AtomicBool::new(false));
-        let (ended, book) = (Arc::clone(&over), Arc::new(Mutex::new(Book::default())));
+        let (ended, book) =
+            (Arc::clone(&over), Arc::new(Mutex::new(Book { who, ..Book::default() })));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if ended.load(Ordering::Acquire) {
@@ -427,8 +486,14 @@ fn serve(stream: TcpStream, book: &Mutex<Book>, fault: Fault) -> std::io::Result
         let first = lines.first().cloned().unwrap_or_default();
         if first.starts_with("GET /sse/bench-0 ") {
             let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n:ok\n")?;
-            book.streams.push(stream.try_clone()?);
+            let gzip = lines.iter().any(|line| line == "Accept-Encoding: gzip\r\n");
+            let coding = if gzip { "Content-Encoding: gzip\r\n" } else { "" };
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{coding}\r\n")?;
+            if gzip {
+                stream.write_all(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")?;
+            }
+            stream.write_all(&coded(b":ok\n", gzip))?;
+            book.streams.push((stream.try_clone()?, gzip));
             continue;
         }
         assert!(first.starts_with("POST /publish/bench-0 "), "{first}");
@@ -442,7 +507,18 @@ fn serve(stream: TcpStream, book: &Mutex<Book>, fault: Fault) -> std::io::Result
     }
 }
 
-/// One event to all streams, the first of which gets it with the fault; true if it was refused.
+/// As a stream reads it: a deflated segment of its own, if by gzip.
+fn coded(text: &[u8], gzip: bool) -> Vec<u8> {
+    if !gzip || text.is_empty() {
+        return text.to_vec();
+    }
+    let mut deflate = flate2::Compress::new(flate2::Compression::new(6), false);
+    let mut out = Vec::with_capacity(text.len() + 100);
+    deflate.compress_vec(text, &mut out, flate2::FlushCompress::Sync).expect("deflated");
+    out
+}
+
+/// One event to all streams, one of which gets it with the fault; true if it was refused.
 fn publish(book: &mut Book, data: &[u8], fault: Fault) -> bool {
     let number = book.events;
     book.events += 1;
@@ -454,10 +530,10 @@ fn publish(book: &mut Book, data: &[u8], fault: Fault) -> bool {
     let frame = [head.as_bytes(), data, b"\n\n"].concat();
     let mut damaged = frame.clone();
     damaged[head.len() + 60] = b'#';
-    for (at, stream) in book.streams.iter_mut().enumerate() {
-        let late = if at == 0 { book.late.take() } else { None };
+    for (at, (stream, gzip)) in book.streams.iter_mut().enumerate() {
+        let late = if at == book.who { book.late.take() } else { None };
         let bytes = match fault {
-            _ if at > 0 || !hit => [&frame[..], &late.unwrap_or_default()].concat(),
+            _ if at != book.who || !hit => [&frame[..], &late.unwrap_or_default()].concat(),
             Fault::Drop => Vec::new(),
             Fault::Repeat => [&frame[..], &frame].concat(),
             Fault::Damage => damaged.clone(),
@@ -471,7 +547,7 @@ fn publish(book: &mut Book, data: &[u8], fault: Fault) -> bool {
             }
             Fault::Refuse => unreachable!("refused above"),
         };
-        let _ = stream.write_all(&bytes);
+        let _ = stream.write_all(&coded(&bytes, *gzip));
     }
     false
 }

@@ -3,6 +3,8 @@
 //! Each of them must hand its user exactly what was published, and go on exactly where it stopped
 //! after its process was killed or its connection broke.
 
+#[path = "clients/gzip.rs"]
+mod gzip;
 mod support;
 
 use std::net::SocketAddr;

@@ -38,13 +38,15 @@ pub struct Decoder {
     status: u16,
     /// The server ends the connection behind this answer.
     closes: bool,
+    /// The body is compressed by gzip.
+    gzip: bool,
     /// An unfinished head or size line.
     held: Vec<u8>,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { state: State::Head, status: 0, closes: false, held: Vec::new() }
+        Self { state: State::Head, status: 0, closes: false, gzip: false, held: Vec::new() }
     }
 }
 
@@ -65,6 +67,12 @@ impl Decoder {
     #[must_use]
     pub fn closes(&self) -> bool {
         self.closes
+    }
+
+    /// The body is compressed by gzip.
+    #[must_use]
+    pub fn is_gzip(&self) -> bool {
+        self.gzip
     }
 
     /// Makes ready for the next answer.
@@ -136,6 +144,7 @@ impl Decoder {
         }
         (self.status, self.state, self.closes) = (status, State::Open, version == "HTTP/1.0 ");
         let mut chunked = false;
+        self.gzip = false;
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
             match name.to_ascii_lowercase().as_str() {
@@ -143,6 +152,7 @@ impl Decoder {
                     self.state = State::Length(value.parse().map_err(|_| AnswerError)?);
                 }
                 "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
+                "content-encoding" => self.gzip = value.eq_ignore_ascii_case("gzip"),
                 "connection" if value.eq_ignore_ascii_case("close") => self.closes = true,
                 "connection" if value.eq_ignore_ascii_case("keep-alive") => self.closes = false,
                 _ => {}
@@ -237,6 +247,18 @@ mod tests {
             assert_eq!(read(text, 7), Err(AnswerError), "{text:?}");
         }
         assert_eq!(read(&"x".repeat(HEAD_BYTES_MAX + 1), 4096), Err(AnswerError));
+    }
+
+    #[test]
+    fn the_coding_is_known() {
+        for (line, gzip) in
+            [("", false), ("content-encoding: GZIP\r\n", true), ("Content-Encoding: br\r\n", false)]
+        {
+            let mut decoder = Decoder::default();
+            let head = format!("HTTP/1.1 200 OK\r\n{line}\r\n");
+            decoder.feed(head.as_bytes(), &mut |_| {}).expect("an answer");
+            assert_eq!(decoder.is_gzip(), gzip, "{line}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The load tool: opens many streams, publishes, checks what every stream reads, and reports.
 //!
 //! Pure: [`scenario`], [`plan`] and [`batch`] (what is to happen), [`payload`] and [`check`] (is a stream whole), [`answer`]
-//! (HTTP answers), [`report`] (numbers to text). At work: `streams` (one ring of streams on a
+//! (HTTP answers), [`unzip`] (gzip to text), [`report`] (numbers to text). At work: `streams` (one ring of streams on a
 //! thread), `publisher` (publishes by HTTP), `server` (what /proc tells of a local server), `run`
 //! (the phases).
 //!
@@ -23,6 +23,7 @@ mod server;
 mod shared;
 mod streams;
 mod tally;
+pub mod unzip;
 
 pub use plan::{Options, OptionsError, Plan, Rate};
 pub use report::Report;

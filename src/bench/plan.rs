@@ -102,6 +102,8 @@ pub struct Options {
     pub reconnect_percent: u8,
     /// Longest time of publishing (of holding the streams in `idle`).
     pub duration: Duration,
+    /// Streams ask for gzip, and must get it.
+    pub gzip: bool,
     /// Rings, each on a thread of its own; `None`: as few as RLIMIT_NOFILE allows.
     pub rings: Option<usize>,
     /// Bearer token of the publisher.
@@ -358,6 +360,7 @@ impl Plan {
         let lines = [
             format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n"),
             token,
+            if self.options.gzip { "Accept-Encoding: gzip\r\n" } else { "" }.to_owned(),
         ];
         lines.iter().for_each(|line| out.extend_from_slice(line.as_bytes()));
         if !last_id.is_empty() {

@@ -90,6 +90,10 @@ pub struct Deliveries {
     pub corrupt: u64,
     /// Events of others.
     pub foreign: u64,
+    /// Bytes of the streams' gzip; 0 without `--gzip`.
+    pub gzip_bytes: u64,
+    /// The text it stood for.
+    pub text_bytes: u64,
     /// `sse.gap` events.
     pub gaps: u64,
     /// `sse.bye` events.
@@ -378,6 +382,9 @@ impl Report {
         )?;
         if d.skipped > 0 {
             writeln!(f, "  skipped     {} by streams that had stopped and were told", d.skipped)?;
+        }
+        if d.gzip_bytes > 0 {
+            writeln!(f, "  gzip        {} B for {} B of text", d.gzip_bytes, d.text_bytes)?;
         }
         if let Some(latency) = &d.latency {
             writeln!(f, "  to read     {latency}")?;

@@ -11,6 +11,7 @@ use super::answer::Decoder;
 use super::check::{Checker, Course, Findings};
 use super::shared::Shared;
 use super::tally::Times;
+use super::unzip::{Segments, Unzip};
 use super::{BenchError, Plan, Rate};
 use crate::driver::client::{ClientData, ClientEvent, ClientRing, ClientSettings, ClientSock};
 
@@ -52,6 +53,8 @@ struct Stream {
     stalled: bool,
     begun_ns: u64,
     decoder: Decoder,
+    /// Where gzip was asked for.
+    unzip: Option<Unzip>,
     checker: Checker,
 }
 
@@ -76,6 +79,9 @@ pub(super) struct Outcome {
     pub(super) single_latency: Times,
     /// From connect call to the answer's head.
     pub(super) connects: Times,
+    /// Bytes of gzip, and of what they said.
+    pub(super) gzip_bytes: u64,
+    pub(super) text_bytes: u64,
 }
 
 struct Load {
@@ -97,6 +103,7 @@ struct Load {
     /// Connected in this round: their requests are to be sent.
     connected: Vec<ClientSock>,
     requests: Vec<u8>,
+    segments: Segments,
     outcome: Outcome,
 }
 
@@ -129,12 +136,15 @@ pub(super) fn run(
         order_seen: 0,
         connected: Vec::new(),
         requests: Vec::new(),
+        segments: Segments::default(),
         outcome: Outcome {
             records: Vec::new(),
             findings: Findings::default(),
             latency: Times::new(),
             single_latency: Times::new(),
             connects: Times::new(),
+            gzip_bytes: 0,
+            text_bytes: 0,
         },
     };
     Ok(load.run())
@@ -190,6 +200,7 @@ impl Load {
                 stalled: false,
                 begun_ns: self.shared.now_ns(),
                 decoder: Decoder::default(),
+                unzip: self.plan.options.gzip.then(|| Unzip::new(number)),
                 checker: Checker::default(),
             });
         }
@@ -268,23 +279,38 @@ impl Load {
         let single = plan.is_single(channel);
         let latency = if single { &mut outcome.single_latency } else { &mut outcome.latency };
         let (checker, findings) = (&mut stream.checker, &mut outcome.findings);
-        let result = stream.decoder.feed(self.ring.bytes(&data), &mut |body| {
-            checker.feed(body, course, channel, findings, &mut |published_ns| {
+        let mut check = |text: &[u8]| {
+            checker.feed(text, course, channel, findings, &mut |published_ns| {
                 arrived += 1;
                 if published_ns >= latency_from_ns {
                     latency.record_ns(now_ns.saturating_sub(published_ns));
                 }
             });
+        };
+        let mut unzipped = Ok(());
+        let read = stream.decoder.feed(self.ring.bytes(&data), &mut |body| {
+            let Some(unzip) = &mut stream.unzip else { return check(body) };
+            outcome.gzip_bytes += body.len() as u64;
+            if unzipped.is_ok() {
+                unzipped = unzip.feed(body, &mut self.segments, &mut |text| {
+                    outcome.text_bytes += text.len() as u64;
+                    check(text);
+                });
+            }
         });
         self.ring.recycle(data);
         let status = stream.decoder.status();
-        if result.is_err() {
-            self.end(sock, || "the answer is not HTTP/1.1".to_owned());
-            self.ring.close(sock, true);
+        let fault = if read.is_err() {
+            Some("the answer is not HTTP/1.1".to_owned())
         } else if status != 0 && status != 200 {
-            let host = &self.plan.host;
-            let text = format!("{host} answered a subscribe with status {status}");
-            self.end(sock, || text);
+            Some(format!("{} answered a subscribe with status {status}", plan.host))
+        } else if status == 200 && stream.unzip.is_some() && !stream.decoder.is_gzip() {
+            Some(format!("{} does not answer with gzip", plan.host))
+        } else {
+            unzipped.err().map(|error| format!("the stream is {error}"))
+        };
+        if let Some(fault) = fault {
+            self.end(sock, || fault);
             self.ring.close(sock, true);
         } else if status == 200 && stream.stage == Stage::Opening {
             stream.stage = Stage::Open;

@@ -76,6 +76,9 @@ pub(super) struct BenchArgs {
     /// Where to publish.
     #[arg(long, value_name = "PATH", default_value = "/publish/{channel}")]
     publish_path: String,
+    /// Streams ask for gzip and fail without it; each event is unpacked and checked.
+    #[arg(long)]
+    gzip: bool,
     /// Rings of streams, each on a thread of its own [default: as few as RLIMIT_NOFILE allows].
     #[arg(long, value_name = "N")]
     rings: Option<usize>,
@@ -152,6 +155,7 @@ impl From<BenchArgs> for Options {
             reconnect_percent: args.reconnect.unwrap_or(own.reconnect_percent),
             identity_secret: args.identity_secret.filter(|_| args.identities),
             duration: args.duration,
+            gzip: args.gzip,
             rings: args.rings,
             token: args.token,
             subscribe_token: args.subscribe_token,

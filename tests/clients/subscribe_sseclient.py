@@ -21,7 +21,8 @@ class Arrivals:
         self.raw = response.raw
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self.raw.read1(READ_BYTES_MAX):
+        # `requests` asks for gzip and leaves it to its own, slower reader to unpack it.
+        while chunk := self.raw.read1(READ_BYTES_MAX, decode_content=True):
             yield chunk
 
     def close(self) -> None:

@@ -139,7 +139,7 @@ fn s139_an_address_is_the_clients_own_behind_trusted_proxies() {
 }
 
 /// A connection from this address of the machine.
-fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+pub(crate) fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from((source, 0)).into()).expect("a loopback address");
     socket.connect(&address.into()).expect("a connection");

@@ -25,6 +25,7 @@ mod publish;
 mod resume;
 mod rig;
 mod slow;
+mod storm;
 mod subscribe;
 mod targets;
 mod tokens;

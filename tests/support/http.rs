@@ -146,11 +146,22 @@ pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<(u16, Vec<(Stri
         .and_then(|rest| rest.get(..3))
         .and_then(|digits| digits.parse().ok())
         .ok_or_else(|| invalid(&line))?;
+    Ok((status, read_fields(reader)?))
+}
+
+/// Reads request line and fields up to the empty line.
+pub(crate) fn read_request(
+    reader: &mut impl BufRead,
+) -> io::Result<(String, Vec<(String, String)>)> {
+    Ok((read_line(reader)?, read_fields(reader)?))
+}
+
+fn read_fields(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
     let mut headers = Vec::new();
     loop {
         let line = read_line(reader)?;
         if line.is_empty() {
-            return Ok((status, headers));
+            return Ok(headers);
         }
         let (name, value) = line.split_once(':').ok_or_else(|| invalid(&line))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));

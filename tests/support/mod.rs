@@ -5,6 +5,7 @@
 //! on both ends.
 #![allow(dead_code, reason = "each test program uses its own part of this module")]
 
+pub(crate) mod browser;
 pub(crate) mod cutter;
 pub(crate) mod http;
 pub(crate) mod iron;

@@ -76,7 +76,19 @@ impl Program {
         names: &[&str],
         last_event_id: Option<&str>,
     ) -> Self {
-        let mut command = client.command(url, names);
+        Self::run(client, client.command(url, names), last_event_id)
+    }
+
+    /// The same, asking for gzip: all but curl do so by themselves.
+    pub(crate) fn start_gzip(client: Client, url: &str, last_event_id: Option<&str>) -> Self {
+        let mut command = client.command(url, &[]);
+        if client == Client::Curl {
+            command.arg("--compressed");
+        }
+        Self::run(client, command, last_event_id)
+    }
+
+    fn run(client: Client, mut command: Command, last_event_id: Option<&str>) -> Self {
         match (client, last_event_id) {
             (Client::Curl, Some(id)) => {
                 command.args(["-H", &format!("Last-Event-ID: {id}")]);

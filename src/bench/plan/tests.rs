@@ -15,6 +15,7 @@ pub(in crate::bench) fn options() -> Options {
         stall_percent: 0,
         reconnect_percent: 0,
         duration: Duration::from_secs(1),
+        gzip: false,
         rings: None,
         token: None,
         subscribe_token: None,

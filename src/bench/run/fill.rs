@@ -28,6 +28,8 @@ impl Bench {
             findings.add(&ring.findings);
             latency.add(&ring.latency);
             single_latency.add(&ring.single_latency);
+            self.report.deliveries.gzip_bytes += ring.gzip_bytes;
+            self.report.deliveries.text_bytes += ring.text_bytes;
         }
         self.fill_deliveries(rings, &published);
         let deliveries = &mut self.report.deliveries;

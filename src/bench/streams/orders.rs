@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::AcqRel;
 use super::{Load, Stage};
 use crate::bench::answer::Decoder;
 use crate::bench::shared::Order;
+use crate::bench::unzip::Unzip;
 use crate::driver::client::ClientSock;
 
 /// Streams broken off between two looks at what has come of them.
@@ -100,6 +101,7 @@ impl Load {
             if let Some(stream) = self.streams.get_mut(place) {
                 (stream.sock, stream.stage, stream.begun_ns) = (sock, Stage::Opening, begun_ns);
                 stream.decoder = Decoder::default();
+                stream.unzip = self.plan.options.gzip.then(|| Unzip::new(number));
                 stream.checker.reconnect();
             }
         }
