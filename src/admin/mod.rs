@@ -42,6 +42,26 @@ pub fn is_public(path: &str) -> bool {
     matches!(path, "/health" | "/health/sse" | "/livez" | "/readyz" | "/stats")
 }
 
+/// Fields of an operator's page: a page may load nothing but its own two files and the numbers.
+pub const PAGE_FIELDS: [(&str, &str); 4] = [
+    ("Cache-Control", "no-store"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+];
+
+/// Pages that never change, by path, with their media types.
+const FILES: [(&str, &str, &str); 4] = [
+    ("/", "text/html; charset=utf-8", include_str!("dashboard/index.html")),
+    ("/dashboard.css", "text/css; charset=utf-8", include_str!("dashboard/dashboard.css")),
+    ("/dashboard.js", "text/javascript; charset=utf-8", include_str!("dashboard/dashboard.js")),
+    ("/openapi.yaml", "application/yaml", include_str!("../../docs/openapi.yaml")),
+];
+
 /// The page at `path`.
 #[must_use]
 pub fn page(path: &str, snapshot: &Snapshot) -> Option<Page> {
@@ -67,7 +87,10 @@ pub fn page(path: &str, snapshot: &Snapshot) -> Option<Page> {
             content_type: "text/plain; version=0.0.4; charset=utf-8",
             body: metrics(snapshot).into_bytes(),
         },
-        _ => return None,
+        _ => {
+            let (_, content_type, text) = FILES.iter().find(|(known, ..)| *known == path)?;
+            Page { status: 200, content_type, body: text.as_bytes().to_vec() }
+        }
     })
 }
 

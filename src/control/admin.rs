@@ -189,11 +189,10 @@ fn respond(desk: &Desk, head: &Head<'_>, content: &[u8], loopback: bool) -> Vec<
         return problem(&Problem::new(404, "not-found", "nothing is served at this path"));
     };
     let mut out = Vec::new();
-    Response::new(page.status)
-        .body(page.content_type, &page.body)
-        .field("Cache-Control", "no-store")
-        .head_only(head.method == Method::Head)
-        .write(true, &mut out);
+    let response = Response::new(page.status).body(page.content_type, &page.body);
+    let response =
+        admin::PAGE_FIELDS.iter().fold(response, |r, (name, value)| r.field(name, value));
+    response.head_only(head.method == Method::Head).write(true, &mut out);
     out
 }
 

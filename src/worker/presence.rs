@@ -93,6 +93,13 @@ impl<D: Driver> Worker<D> {
         Ok(self.node.presence_of(name, asked.option("after")))
     }
 
+    /// A stream has come to channels.
+    pub(super) fn note_joins(&self, names: &[String], user: Option<&str>) {
+        if self.live.options.has_presence {
+            names.iter().for_each(|name| self.note_join(name, user));
+        }
+    }
+
     /// A stream has come to a channel.
     pub(super) fn note_join(&self, name: &str, user: Option<&str>) {
         if !self.tells_presence(name) {

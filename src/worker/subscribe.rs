@@ -136,10 +136,8 @@ impl<D: Driver> Worker<D> {
         let Wish { subscription, identity, .. } = wish;
         let names = self.link(id, &subscription, &identity);
         self.remember_token(id.slot, &identity);
-        if form != Form::Poll && self.live.options.has_presence {
-            for name in &names {
-                self.note_join(name, identity.subject.as_deref());
-            }
+        if form != Form::Poll {
+            self.note_joins(&names, identity.subject.as_deref());
         }
         let (position, join) = self.place(id, &subscription);
         let mut extra = Extra::default();
@@ -191,12 +189,7 @@ impl<D: Driver> Worker<D> {
             conn.keep_half(Some(Half::Bytes(bytes, None)));
             conn.request = None;
         }
-        let sock = conn.sock;
-        // A waiting poll sends nothing that could fail.
-        let watch = self.live.options.watch_hangup || form == Form::Poll;
-        if watch && conn.armed.insert(Operation::Hangup) {
-            self.driver.watch_hangup(sock, id);
-        }
+        self.watch_peer(id, form);
         if form == Form::Poll {
             self.schedule(id, poll_until_ms);
         } else {
@@ -204,6 +197,16 @@ impl<D: Driver> Worker<D> {
         }
         self.fall_behind(id.slot);
         Next::Waiting
+    }
+
+    /// Is told when the peer goes. A waiting poll must be: it sends nothing that could fail.
+    fn watch_peer(&mut self, id: ConnId, form: Form) {
+        let watch = self.live.options.watch_hangup || form == Form::Poll;
+        if let Some(conn) = self.conns.get_mut(id).filter(|_| watch)
+            && conn.armed.insert(Operation::Hangup)
+        {
+            self.driver.watch_hangup(conn.sock, id);
+        }
     }
 
     /// What a stream is sent in silence: its first channel says.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::rig::{Rig, SOON, data_of, next};
+use crate::support::http;
 use crate::support::wait_until;
 
 fn channels(rig: &Rig) -> u64 {
@@ -61,4 +62,78 @@ fn s174_a_channel_without_clients_may_be_published_to() {
         assert_eq!(rig.publisher.publish("nobody", data.as_bytes()).subscribers, 0);
     }
     assert_eq!(data_of(&mut rig.open("/sse/nobody?since=earliest"), 2), ["one", "two"]);
+}
+
+/// Paths of the specification with their methods and tag.
+fn specified() -> Vec<(String, String, String)> {
+    let text = include_str!("../../docs/openapi.yaml");
+    let mut all: Vec<(String, String, String)> = Vec::new();
+    let mut path = String::new();
+    let paths = text.split("\npaths:\n").nth(1).expect("paths").split("\ncomponents:\n");
+    for line in paths.into_iter().next().expect("paths").lines() {
+        let inner = line.trim_start();
+        let depth = line.len() - inner.len();
+        let method = inner.split(':').next().unwrap_or_default();
+        if depth == 2 {
+            path = inner.trim_end_matches(':').to_owned();
+        } else if depth == 4 && matches!(method, "get" | "post" | "delete") {
+            all.push((path.clone(), method.to_ascii_uppercase(), String::new()));
+        }
+        if let Some(tag) = inner.split("tags: [").nth(1).and_then(|rest| rest.split(']').next()) {
+            all.last_mut().expect("a method").2 = tag.to_owned();
+        }
+    }
+    all
+}
+
+#[test]
+fn s019_the_specification_is_valid_and_every_path_in_it_is_served() {
+    let checked = std::process::Command::new(crate::support::program::python())
+        .args(["-m", "openapi_spec_validator", "docs/openapi.yaml"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the validator runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    let rig = Rig::start();
+    let served = rig.server.get_admin("/openapi.yaml");
+    assert_eq!(served.body, include_bytes!("../../docs/openapi.yaml"));
+    let all = specified();
+    assert!(all.len() > 20, "{all:?}");
+    // The last, so that nothing after it is refused.
+    for (path, method, tag) in all.iter().filter(|(path, ..)| path != "/admin/disable") {
+        let name = path.split('{').nth(1).and_then(|rest| rest.split('}').next());
+        let path = name.map_or(path.clone(), |name| path.replace(&format!("{{{name}}}"), "a"));
+        let address = if tag == "operators" { rig.server.admin } else { rig.address() };
+        let method = if method == "GET" { "HEAD" } else { method };
+        let answer = http::request(address, method, &path, &[], b"").expect("an answer");
+        assert_ne!(answer.status, 405, "{method} {path}");
+        if answer.status == 404 {
+            let kind = answer.json()["type"].as_str().expect("a type").to_owned();
+            assert!(!kind.ends_with("/not-found"), "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn s009_a_page_shows_the_numbers_as_they_move() {
+    let mut rig = Rig::start();
+    let page = rig.server.get_admin("/");
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let text = String::from_utf8(page.body).expect("UTF-8");
+    assert!(!text.contains("style=") && !text.contains("onclick="), "the policy forbids it");
+    let _streams: Vec<_> = (0..3).map(|n| rig.open(&format!("/sse/page-{n}"))).collect();
+    for number in 0..7 {
+        rig.publish("page-1", &number.to_string());
+    }
+    // A browser that runs the page, and prints what it has become.
+    let url = format!("http://{}/", rig.server.admin);
+    let shown = crate::support::browser::dump(&url, Duration::from_secs(4));
+    let of = |id: &str| {
+        let rest = shown.split(&format!("id=\"{id}\">")).nth(1).unwrap_or_default();
+        rest.split('<').next().unwrap_or_default().to_owned()
+    };
+    let found = ["activeChannels", "connectedClients", "publishedMessages", "state"].map(of);
+    let expected = ["3", "3", "7"].iter().all(|number| found.contains(&(*number).to_owned()));
+    assert!(expected && found[1] == "3" && found[2] == "7", "{found:?}\n{shown}");
 }

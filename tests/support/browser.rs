@@ -18,6 +18,8 @@ use super::wait_until;
 
 /// Longest time in which a killed process is gone.
 const GONE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a page: a browser takes seconds to start on a busy machine.
+const DUMP_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A site of one page that tells what happens on it by `POST /told`. Ends when dropped.
 pub(crate) struct Site {
@@ -97,6 +99,10 @@ impl Browser {
     /// Opens `url` in the Chromium that `make setup` installed, or in the one that
     /// RINGCAST_TEST_CHROMIUM names.
     pub(crate) fn open(url: &str) -> Self {
+        Self::start(url, &[], Stdio::null())
+    }
+
+    fn start(url: &str, flags: &[&str], output: Stdio) -> Self {
         let program = std::env::var_os("RINGCAST_TEST_CHROMIUM");
         let program = program.unwrap_or_else(|| OsString::from("chromium"));
         let profile = new_folder();
@@ -108,10 +114,11 @@ impl Browser {
             // It shall speak to nobody but the test.
             .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
             .args(["--disable-component-update", "--disable-breakpad", "--no-proxy-server"])
+            .args(flags)
             .arg(url)
             .env("HOME", &profile)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(log)
             .process_group(0)
             .spawn()
@@ -123,6 +130,22 @@ impl Browser {
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.profile.join("log")).unwrap_or_default()
     }
+}
+
+/// What the page at `url` has become after `ran` of its own time, as HTML.
+pub(crate) fn dump(url: &str, ran: Duration) -> String {
+    let budget = format!("--virtual-time-budget={}", ran.as_millis());
+    let mut browser = Browser::start(url, &["--dump-dom", &budget], Stdio::piped());
+    let mut output = browser.child.stdout.take().expect("it is piped");
+    let (sender, text) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let _ = output.read_to_string(&mut text);
+        let _ = sender.send(text);
+    });
+    // It ends by itself; if not, it is ended when this is dropped.
+    let text = text.recv_timeout(DUMP_TIMEOUT);
+    text.unwrap_or_else(|_| panic!("the browser is silent:\n{}", browser.log()))
 }
 
 impl Drop for Browser {

@@ -55,7 +55,7 @@ impl Client {
 }
 
 /// The Python that `make setup` made, or the one that RINGCAST_TEST_PYTHON names.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     std::env::var_os("RINGCAST_TEST_PYTHON").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"),
         PathBuf::from,
