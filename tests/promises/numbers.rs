@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::rig::{Rig, SOON, assert_problem, data_of, next};
 use crate::support::http::{self, Response};
@@ -386,33 +386,87 @@ fn another_parser_reads_the_metrics_in_both_forms() {
     assert!(open.len() > 40 && text.len() > open.len(), "{text:?}");
 }
 
+/// Names of metrics that stand in an expression.
+fn names_in(expression: &str) -> Vec<&str> {
+    let words = expression.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_'));
+    let own = |word: &&str| ["ringcast_", "sse_", "process_"].iter().any(|p| word.starts_with(p));
+    words.filter(own).collect()
+}
+
+fn shipped(file: &str) -> String {
+    let path = format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("a shipped file")
+}
+
+/// All values under this key, however deep.
+fn under<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get(key).and_then(Value::as_str));
+            fields.values().for_each(|value| under(value, key, found));
+        }
+        Value::Array(all) => all.iter().for_each(|value| under(value, key, found)),
+        _ => {}
+    }
+}
+
 #[test]
-fn s118_every_name_in_the_shipped_alerts_is_in_a_scrape() {
+fn s118_every_name_in_the_shipped_alerts_and_dashboard_is_in_a_scrape() {
     let rig = Rig::start();
     let text = metrics(&rig);
-    let scraped: BTreeSet<&str> = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split(['{', ' ']).next())
-        .collect();
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/alerts.yml");
-    let rules = std::fs::read_to_string(rules).expect("the rules");
-    let expressions = rules.split("expr:").skip(1).filter_map(|rest| rest.split("for:").next());
-    let mut used = BTreeSet::new();
-    for expression in expressions {
-        let words = expression.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_'));
-        let known =
-            |word: &&str| ["ringcast_", "sse_", "process_"].iter().any(|p| word.starts_with(p));
-        let own: Vec<&str> = words.filter(known).collect();
-        assert!(!own.is_empty() || expression.contains("up{"), "{expression}");
-        used.extend(own);
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let scraped: BTreeSet<&str> =
+        samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let rules = shipped("alerts.yml");
+    let alerts: Vec<&str> =
+        rules.split("expr:").skip(1).filter_map(|rest| rest.split("for:").next()).collect();
+    let board: Value = serde_json::from_str(&shipped("grafana.json")).expect("JSON");
+    let mut panels = Vec::new();
+    under(&board, "expr", &mut panels);
+    under(&board, "query", &mut panels);
+    assert!(alerts.len() > 10 && panels.len() > 25, "{} {}", alerts.len(), panels.len());
+    let used: BTreeSet<&str> =
+        alerts.iter().chain(&panels).flat_map(|expression| names_in(expression)).collect();
+    for expression in &alerts {
+        assert!(!names_in(expression).is_empty() || expression.contains("up{"), "{expression}");
     }
     let missing: Vec<_> = used.difference(&scraped).collect();
     assert!(missing.is_empty(), "{missing:?} are not in a scrape");
     // What the older system's operators watched.
     for watched in ["ringcast_streams", "process_resident_memory_bytes"] {
-        assert!(used.contains(watched), "{watched}");
+        assert!(alerts.iter().any(|expression| names_in(expression).contains(&watched)));
     }
+}
+
+/// `promtool` with these arguments and this input: its exit code and what it said.
+fn promtool(args: &[&str], input: &[u8]) -> (Option<i32>, String) {
+    let mut child = Command::new(crate::support::program::promtool())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    child.stdin.take().expect("piped").write_all(input).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn promtool_has_nothing_against_the_metrics_and_the_rules() {
+    let mut rig = Rig::start();
+    let mut stream = rig.open("/sse/a");
+    rig.publish("a?event=chat", "x");
+    assert_eq!(next(&mut stream).data, "x");
+    let (_, said) = promtool(&["check", "metrics"], metrics(&rig).as_bytes());
+    // A counter of an older system whose name is not ours to choose.
+    let against: Vec<&str> =
+        said.lines().filter(|line| !line.starts_with("sse_total_connections ")).collect();
+    assert!(against.is_empty(), "{against:?}");
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/alerts.yml");
+    let (code, said) = promtool(&["check", "rules", rules], b"");
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]
