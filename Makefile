@@ -13,7 +13,7 @@ help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .PHONY: setup
-setup: .venv/installed tests/clients/node_modules/.package-lock.json ## Install what the tests need.
+setup: .venv/installed .tools/promtool tests/clients/node_modules/.package-lock.json ## Install what the tests need.
 
 .PHONY: packages
 packages:
@@ -31,6 +31,15 @@ packages:
 		$(APT) update -qq && DEBIAN_FRONTEND=noninteractive \
 			$(APT) install -y -qq --no-install-recommends chromium; \
 	fi
+
+
+# Out of its package: to install that would start a server beside it.
+.tools/promtool: | packages
+	mkdir -p .tools/package
+	$(APT) update -qq
+	cd .tools/package && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
+	cp .tools/package/usr/bin/promtool $@
+	rm -r .tools/package
 
 .venv/installed: tests/clients/requirements.txt | packages
 	python3 -m venv .venv

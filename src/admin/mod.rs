@@ -1,10 +1,19 @@
 //! Operators' pages: a snapshot in, bytes out.
 
-use std::fmt::Write;
+mod metrics;
+mod numbers;
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::obs::CoreSnapshot;
+use serde_json::Value;
+
+use crate::obs::{CoreSnapshot, Measured};
+
+pub use metrics::Format;
+pub use numbers::Memory;
+
+/// Most users, and tenants, that are told by name.
+pub const NAMED_MAX: usize = 1_000;
 
 /// A node's numbers at one moment.
 #[derive(Debug, Clone, Default)]
@@ -17,12 +26,54 @@ pub struct Snapshot {
     pub ready: bool,
     /// By core.
     pub cores: Vec<CoreSnapshot>,
+    /// Distributions by core.
+    pub measured: Vec<Measured>,
+    /// Names by which events are counted.
+    pub event_names: Vec<Box<str>>,
+    /// Users with streams.
+    pub users: usize,
+    /// Tenants with streams.
+    pub tenants: usize,
+    /// Who they are; only for operators.
+    pub details: Option<Details>,
+    /// Users with a sample of their own in the metrics, and their streams.
+    pub labelled_users: Vec<(Arc<str>, u32)>,
+    /// Of the process.
+    pub memory: Memory,
     /// Channels that exist.
     pub channels: usize,
     /// Bytes of all histories.
     pub history_bytes: usize,
     /// Journal entries in flight.
     pub journal_depth: u64,
+}
+
+/// Streams of users and tenants, the most first, at most [`NAMED_MAX`] each.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// By user.
+    pub users: Vec<(Arc<str>, u32)>,
+    /// By tenant.
+    pub tenants: Vec<(Arc<str>, u32)>,
+}
+
+/// How a page is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Where.
+    pub path: &'a str,
+    /// Form of the metrics.
+    pub format: Format,
+    /// What `/health` calls a server that serves.
+    pub healthy: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    /// The page at a path, in its usual form.
+    #[must_use]
+    pub fn at(path: &'a str) -> Self {
+        Self { path, format: Format::default(), healthy: "ok" }
+    }
 }
 
 /// A page.
@@ -62,9 +113,9 @@ const FILES: [(&str, &str, &str); 4] = [
     ("/openapi.yaml", "application/yaml", include_str!("../../docs/openapi.yaml")),
 ];
 
-/// The page at `path`.
+/// The page that is asked for.
 #[must_use]
-pub fn page(path: &str, snapshot: &Snapshot) -> Option<Page> {
+pub fn page(asked: &Asked<'_>, snapshot: &Snapshot) -> Option<Page> {
     let json = |body: Value| Page {
         status: 200,
         content_type: "application/json",
@@ -75,19 +126,19 @@ pub fn page(path: &str, snapshot: &Snapshot) -> Option<Page> {
         content_type: "text/plain; charset=utf-8",
         body: body.as_bytes().to_vec(),
     };
-    Some(match path {
+    Some(match asked.path {
         "/livez" => text(200, "ok\n"),
         "/readyz" if snapshot.ready => text(200, "ready\n"),
         "/readyz" => text(503, "draining\n"),
-        "/health" | "/health/sse" => json(health(snapshot)),
-        "/stats" => json(stats(snapshot)),
-        "/stats/cores" => json(cores(snapshot)),
+        "/health" | "/health/sse" => json(numbers::health(snapshot, asked.healthy)),
+        "/stats" => json(numbers::stats(snapshot)),
+        "/stats/cores" => json(numbers::cores(snapshot)),
         "/metrics" => Page {
             status: 200,
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            body: metrics(snapshot).into_bytes(),
+            content_type: asked.format.content_type(),
+            body: metrics::metrics(snapshot, asked.format).into_bytes(),
         },
-        _ => {
+        path => {
             let (_, content_type, text) = FILES.iter().find(|(known, ..)| *known == path)?;
             Page { status: 200, content_type, body: text.as_bytes().to_vec() }
         }
@@ -105,95 +156,20 @@ impl Snapshot {
     }
 }
 
-fn health(snapshot: &Snapshot) -> Value {
-    let streams = snapshot.total().streams;
-    json!({
-        "status": "ok",
-        "timestamp": crate::proto::iso8601(snapshot.unix_ms),
-        "uptime": snapshot.uptime_ms as f64 / 1_000.0,
-        "connections": {
-            "total": streams,
-            "active": streams,
-            "totalConnections": streams,
-            "byUser": {},
-        },
-    })
-}
-
-fn stats(snapshot: &Snapshot) -> Value {
-    let total = snapshot.total();
-    json!({
-        "activeChannels": snapshot.channels,
-        "connectedClients": total.streams,
-        "publishedMessages": total.publishes,
-        "totalConnections": total.streams_begun,
-        "activeConnections": total.streams,
-        "totalClients": total.streams,
-        "deliveries": total.deliveries,
-        "historyBytes": snapshot.history_bytes,
-        "journalDepth": snapshot.journal_depth,
-        "uptime": snapshot.uptime_ms as f64 / 1_000.0,
-    })
-}
-
-fn cores(snapshot: &Snapshot) -> Value {
-    let cores = snapshot.cores.iter().enumerate().map(|(core, counters)| {
-        let mut value = serde_json::to_value(counters).unwrap_or_default();
-        value["core"] = core.into();
-        value
-    });
-    json!({ "cores": cores.collect::<Vec<Value>>() })
-}
-
-/// Prometheus text format 0.0.4.
-fn metrics(snapshot: &Snapshot) -> String {
-    let mut text = String::new();
-    let names = CoreSnapshot::default().fields();
-    for (at, (name, kind, help, _)) in names.into_iter().enumerate() {
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        let _ = writeln!(text, "# HELP ringcast_{name}{suffix} {}", help.trim());
-        let _ = writeln!(text, "# TYPE ringcast_{name}{suffix} {kind}");
-        for (core, counters) in snapshot.cores.iter().enumerate() {
-            let value = counters.fields()[at].3;
-            let _ = writeln!(text, "ringcast_{name}{suffix}{{core=\"{core}\"}} {value}");
-        }
-    }
-    let total = snapshot.total();
-    let node = [
-        ("ringcast_channels", "gauge", "Channels that exist.", snapshot.channels as u64),
-        (
-            "ringcast_history_bytes",
-            "gauge",
-            "Bytes of all histories.",
-            snapshot.history_bytes as u64,
-        ),
-        ("ringcast_uptime_seconds", "gauge", "Seconds since start.", snapshot.uptime_ms / 1_000),
-        ("sse_active_connections", "gauge", "Number of active SSE connections", total.streams),
-        (
-            "sse_total_connections",
-            "counter",
-            "Total number of SSE connections established",
-            total.streams_begun,
-        ),
-    ];
-    for (name, kind, help, value) in node {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn snapshot() -> Snapshot {
         let core = |streams, publishes| CoreSnapshot { streams, publishes, ..Default::default() };
-        Snapshot { cores: vec![core(2, 10), core(3, 5)], channels: 7, ..Snapshot::default() }
+        let cores = vec![core(2, 10), core(3, 5)];
+        let measured = vec![Measured::default(), Measured::default()];
+        Snapshot { cores, measured, channels: 7, ..Snapshot::default() }
     }
 
     #[test]
     fn sums_equal_the_parts_in_every_sample() {
-        let page = page("/metrics", &snapshot()).unwrap();
+        let page = page(&Asked::at("/metrics"), &snapshot()).unwrap();
         let text = String::from_utf8(page.body).unwrap();
         let of = |name: &str| -> u64 {
             let samples = text.lines().filter(|line| line.starts_with(name));
@@ -209,9 +185,9 @@ mod tests {
 
     #[test]
     fn readiness_is_a_status() {
-        assert_eq!(page("/readyz", &snapshot()).unwrap().status, 503);
-        assert_eq!(page("/livez", &snapshot()).unwrap().status, 200);
-        assert!(page("/stats/cores/", &snapshot()).is_none());
+        assert_eq!(page(&Asked::at("/readyz"), &snapshot()).unwrap().status, 503);
+        assert_eq!(page(&Asked::at("/livez"), &snapshot()).unwrap().status, 200);
+        assert!(page(&Asked::at("/stats/cores/"), &snapshot()).is_none());
         assert!(!is_public("/metrics"));
     }
 }

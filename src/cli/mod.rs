@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod config;
 mod token;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     Publish(client::PublishArgs),
     /// Print the events of channels.
     Subscribe(client::SubscribeArgs),
+    /// Watch the cores of a running server.
+    Top(top::TopArgs),
     /// Measure a server under load: open streams, publish, check every stream.
     Bench(Box<bench::BenchArgs>),
     /// Print shell completions.
@@ -95,6 +98,7 @@ pub fn run() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Publish(args)) => client::publish(&args),
         Some(Command::Subscribe(args)) => client::subscribe(&args),
+        Some(Command::Top(args)) => top::run(&args),
         Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "ringcast", &mut std::io::stdout());

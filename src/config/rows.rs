@@ -195,6 +195,8 @@ section! {
         /// Form of heartbeats; `auto` is `heartbeat.format`.
         heartbeat_format: Option<HeartbeatFormat> = "auto",
             Kind::Or("auto", &Kind::Choice(HeartbeatFormat::NAMES)), Reload;
+        /// What its `status` says of a good server.
+        healthy: String = "ok", Kind::Text(Form::Any), Reload;
     }
 }
 
@@ -203,7 +205,7 @@ const SHIPPED_ALIASES: &str = r#"
 "/api/v1/notificacao/sse/stats" = { serves = "stats", access = "token" }
 "/notifications/stream" = { access = "token", heartbeat_format = "data" }
 "/notifications/sse/stats" = { serves = "stats", access = "admin" }
-"/notifications/health/sse" = { serves = "health" }
+"/notifications/health/sse" = { serves = "health", healthy = "healthy" }
 "/stream/rounds/{type}/{id}/{version}/live" = { channels = ["{type}:{id}", "{type}:{id}:{version}"], access = "token", last = "k" }
 "/stream/status" = { serves = "health" }
 "/api/sse" = { access = "token", heartbeat_format = "comment" }

@@ -185,7 +185,9 @@ fn respond(desk: &Desk, head: &Head<'_>, content: &[u8], loopback: bool) -> Vec<
             Err(refusal) => problem(&refusal),
         };
     }
-    let Some(page) = admin::page(path, &node.snapshot(sys::unix_ms())) else {
+    let format = admin::Format::accepted(head.field("accept").unwrap_or_default());
+    let asked = admin::Asked { format, ..admin::Asked::at(path) };
+    let Some(page) = node.page(&asked, sys::unix_ms()) else {
         return problem(&Problem::new(404, "not-found", "nothing is served at this path"));
     };
     let mut out = Vec::new();
@@ -217,9 +219,10 @@ fn presence(node: &Node, target: &str) -> Option<Result<serde_json::Value, Probl
 /// Who may look: an admin token, or, on a loopback listener, whoever is on this machine. A web page
 /// must not: its requests name a foreign host (DNS rebinding) or say that they come from a page.
 fn admit(node: &Node, head: &Head<'_>, loopback: bool) -> Result<(), Problem> {
+    let live = node.live();
+    let options = &live.options.admin;
     if let Some(token) = head.bearer() {
         let now_unix_s = sys::unix_ms() / 1_000;
-        let live = node.live();
         let claims = jwt::verify(token, &live.keys, &live.rules, now_unix_s)
             .map_err(|error| Problem::new(error.status(), "token-invalid", error.to_string()))?;
         let identity = Identity::from(claims);
@@ -231,22 +234,34 @@ fn admit(node: &Node, head: &Head<'_>, loopback: bool) -> Result<(), Problem> {
         }
         return Err(Problem::new(403, "not-admin", "the token is not an admin's"));
     }
+    let reads = matches!(head.method, Method::Get | Method::Head);
+    if options.metrics_public && reads && split_target(head.target).0 == "/metrics" {
+        return Ok(());
+    }
     if !loopback {
         return Err(Problem::new(401, "token-missing", "the admin address needs an admin token"));
     }
     let host = head.field("host").unwrap_or("localhost");
-    if !is_loopback_host(host) {
-        let detail = "without a token this address answers only to loopback names";
+    if !is_own_host(host, &options.hosts) {
+        let detail = "without a token this address answers only to loopback names and admin.hosts";
         return Err(Problem::new(421, "host", detail));
     }
     let foreign = head.field("origin").is_some_and(|origin| {
         let host = origin.split_once("://").map_or("", |(_, host)| host);
-        !is_loopback_host(host)
+        !is_own_host(host, &options.hosts)
     });
     if foreign || head.field("sec-fetch-site") == Some("cross-site") {
         return Err(Problem::new(403, "origin", "web pages of other sites may not look here"));
     }
     Ok(())
+}
+
+/// A name of this machine's loopback, or one that the operator has named.
+fn is_own_host(host: &str, named: &[String]) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_named =
+        |known: &String| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name);
+    is_loopback_host(host) || named.iter().any(is_named)
 }
 
 fn is_loopback_host(host: &str) -> bool {

@@ -17,8 +17,8 @@ use crate::proto::paths::PathTemplate;
 use crate::proto::prefixes::ByPrefix;
 use crate::proto::sse::Heartbeat;
 use crate::worker::{
-    Access, Alias, Cap, CapOptions, ChannelOptions, ConnectRateOptions, EventRates, Live, Options,
-    RefuseBy, Serves, Shape, Shapes, Subscribers,
+    Access, AdminOptions, Alias, Cap, CapOptions, ChannelOptions, ConnectRateOptions, EventRates,
+    Live, Options, RefuseBy, Serves, Shape, Shapes, Subscribers,
 };
 
 /// Connections of a node whose limit is left to the machine.
@@ -92,6 +92,12 @@ fn options(settings: &Settings, workers: usize) -> Options {
         proxy_protocol: settings.proxy.protocol,
         anonymous: settings.anonymous(),
         cookies: settings.auth.cookies.clone(),
+        stats_public: settings.stats.public,
+        user_labels_max: settings.metrics.user_labels_max,
+        admin: AdminOptions {
+            hosts: settings.admin.hosts.clone(),
+            metrics_public: settings.admin.metrics_public,
+        },
         ..Options::default()
     }
 }
@@ -179,6 +185,7 @@ fn aliases(settings: &Settings) -> Vec<Alias> {
             config::Access::Admin => Access::Admin,
         },
         heartbeat: alias.heartbeat_format.map(heartbeat),
+        healthy: alias.healthy.clone(),
     });
     all.collect()
 }

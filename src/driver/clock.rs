@@ -3,11 +3,12 @@
 use super::contract::Now;
 use super::sys;
 
-/// Reads CLOCK_MONOTONIC and CLOCK_REALTIME, each in whole milliseconds (clock_gettime(2)).
+/// Reads CLOCK_MONOTONIC and CLOCK_REALTIME (clock_gettime(2)).
 ///
 /// Both are read through the vDSO: about 40 ns together, no system call.
 pub fn now() -> Now {
-    Now { mono_ms: sys::mono_ms(), unix_ms: sys::unix_ms() }
+    let mono_us = sys::mono_us();
+    Now { mono_us, mono_ms: mono_us / 1_000, unix_ms: sys::unix_ms() }
 }
 
 #[cfg(test)]

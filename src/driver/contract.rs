@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 
 /// Two clocks read once per turn.
 ///
-/// `mono_ms` never goes back (CLOCK_MONOTONIC, milliseconds since an arbitrary start);
+/// `mono_us` never goes back (CLOCK_MONOTONIC, microseconds since an arbitrary start), nor does
+/// `mono_ms`, the same in whole milliseconds;
 /// `unix_ms` is the wall clock (milliseconds since 1970, for `exp`, `since`, timestamps).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
+    /// Monotonic microseconds.
+    pub mono_us: u64,
     /// Monotonic milliseconds.
     pub mono_ms: u64,
     /// Wall-clock milliseconds since the Unix epoch.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::event::{ChannelKey, Draft, Event, KeyHasher};
+use super::event::{ChannelKey, Draft, Event, KeyHasher, short_us};
 use super::namespace::Overflow;
 use super::parked::Parked;
 use super::receipt::Receipt;
@@ -162,12 +162,13 @@ impl Journal {
         self.ring.claimed().saturating_sub(self.ring.reclaimed())
     }
 
-    /// Appends an event and publishes it to all workers.
+    /// Appends an event and publishes it to all workers. Times are of the monotonic clock in
+    /// microseconds and of the wall clock in milliseconds.
     ///
     /// # Errors
     /// See [`Refused`]; nothing is changed then.
-    pub fn append(&self, draft: Draft, mono_ms: u64, unix_ms: u64) -> Result<Appended, Refused> {
-        match self.claim(draft, mono_ms, unix_ms)? {
+    pub fn append(&self, draft: Draft, mono_us: u64, unix_ms: u64) -> Result<Appended, Refused> {
+        match self.claim(draft, mono_us, unix_ms)? {
             Ok(unpublished) => Ok(self.publish(unpublished)),
             Err(duplicate) => Ok(duplicate),
         }
@@ -178,9 +179,10 @@ impl Journal {
     pub fn claim(
         &self,
         draft: Draft,
-        mono_ms: u64,
+        mono_us: u64,
         unix_ms: u64,
     ) -> Result<Result<Unpublished, Appended>, Refused> {
+        let mono_ms = mono_us / 1_000;
         let idempotency = draft.idempotency.clone();
         let expected = match draft.expected {
             None => None,
@@ -193,6 +195,7 @@ impl Journal {
         let mut event = Arc::new(Event {
             seq: 0,
             unix_ms,
+            appended_us: short_us(mono_us),
             expires_unix_ms,
             frame: draft.frame,
             targets: draft.targets,
@@ -369,6 +372,19 @@ impl Journal {
     #[must_use]
     pub fn channels(&self) -> usize {
         self.store.channels()
+    }
+
+    /// Users, then tenants, with subscribers.
+    #[must_use]
+    pub fn present(&self) -> (usize, usize) {
+        self.store.present_now()
+    }
+
+    /// The channels of most subscribers among those whose names begin with `prefix`, at most `max`.
+    /// Looks at all channels.
+    #[must_use]
+    pub fn most_subscribed(&self, prefix: &str, max: usize) -> Vec<(Arc<str>, u32)> {
+        self.store.most_subscribed(prefix, max)
     }
 
     /// Bytes of all histories.

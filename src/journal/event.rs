@@ -101,6 +101,8 @@ pub struct Event {
     pub seq: u64,
     /// Wall-clock milliseconds at append.
     pub unix_ms: u64,
+    /// Monotonic microseconds at append, see [`short_us`].
+    pub appended_us: u32,
     /// Wall-clock millisecond after which it is not replayed; `u64::MAX` for never.
     pub expires_unix_ms: u64,
     /// The stamped block.
@@ -113,6 +115,13 @@ pub struct Event {
     pub store: bool,
     /// Who of its channels gets it otherwise than at once.
     pub aim: Option<Arc<Aim>>,
+}
+
+/// Microseconds in 32 bits, wrapping after 71 minutes; only differences count.
+#[expect(clippy::cast_possible_truncation, reason = "wrapping on purpose")]
+#[must_use]
+pub fn short_us(us: u64) -> u32 {
+    us as u32
 }
 
 impl Event {

@@ -13,7 +13,7 @@ mod wake;
 
 pub use aim::{Aim, StreamPlace};
 pub use append::{Appended, Journal, JournalSettings, PatternStart, Refused, Unpublished};
-pub use event::{ChannelKey, Draft, Event, KeyHasher};
+pub use event::{ChannelKey, Draft, Event, KeyHasher, short_us};
 pub use namespace::{Mode, Namespace, Namespaces, Overflow};
 pub use parked::{Parked, Ticket};
 pub use receipt::{Receipt, Written};

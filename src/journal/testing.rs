@@ -38,6 +38,7 @@ pub(crate) fn event(seq: u64, channel: &str, data: &str) -> Arc<Event> {
     Arc::new(Event {
         seq,
         unix_ms: seq,
+        appended_us: 0,
         expires_unix_ms: u64::MAX,
         frame,
         targets: draft.targets,

@@ -1,6 +1,12 @@
 //! What is counted. One writer per counter, any reader.
 
+mod histogram;
+mod measures;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use histogram::{Distribution, Histogram};
+pub use measures::{EventKind, EventNames, KnownNames, Measured, Measures, NAMED_MAX};
 
 /// A number that one thread raises and any thread reads.
 #[derive(Debug, Default)]
@@ -69,6 +75,12 @@ counters! {
     topics: gauge,
     /// Interval of heartbeats in force, milliseconds, where it follows the load.
     heartbeat_interval_ms: gauge,
+    /// How much later than due streams are looked at for heartbeats, milliseconds.
+    heartbeat_lag_ms: gauge,
+    /// Share of the last second in which the loop did not sleep, thousandths.
+    busy_permille: gauge,
+    /// Time in which the loop slept, microseconds.
+    asleep_us: counter,
     /// Journal entries not yet read by this core.
     journal_depth: gauge,
     /// Connections accepted.

@@ -60,7 +60,7 @@ impl Half {
     fn position(&self, before: u64) -> u64 {
         match self {
             Self::Event(event, _) => before.max(event.seq),
-            Self::Bytes(_, seq) => before.max(seq.unwrap_or_default()),
+            Self::Bytes(_, seq, _) => before.max(seq.unwrap_or_default()),
         }
     }
 }
@@ -124,10 +124,10 @@ impl<D: Driver> Worker<D> {
                 let form = conn.form;
                 self.outbox.push_event(form, &event, sent, Origin::Held(Arc::clone(&event)));
             }
-            Some(Half::Bytes(bytes, seq)) => {
+            Some(Half::Bytes(bytes, seq, kind)) => {
                 conn.position = conn.position.max(seq.unwrap_or_default());
                 self.outbox.bytes.extend_from_slice(&bytes);
-                self.outbox.end_piece(seq, 0, Origin::Rest);
+                self.outbox.end_rest(seq, kind);
             }
             None => {}
         }

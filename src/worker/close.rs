@@ -1,7 +1,7 @@
 //! Endings: said, shut, drained, joined, closed, in this order.
 
 use super::Worker;
-use super::conns::Form;
+use super::conns::{Form, wrap_ms};
 use super::outbox::{Origin, Past, Plan};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{ConnId, Driver, Shut};
@@ -132,12 +132,14 @@ impl<D: Driver> Worker<D> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.linked) else { return };
         conn.linked = false;
         let counted = conn.form != Form::Poll;
+        let age_ms = wrap_ms(self.now.mono_ms).wrapping_sub(conn.since_ms);
         if std::mem::take(&mut conn.behind) && conn.state == State::Streaming {
             self.lagging = self.lagging.saturating_sub(1);
         }
         self.streams -= 1;
         self.forget_token(id.slot);
         if counted {
+            self.node.measures[self.index].lifetime_ms.add(age_ms.into(), 1);
             self.leave_caps(id);
             self.leave_presence(id.slot);
         }

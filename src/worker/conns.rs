@@ -11,6 +11,7 @@ use crate::conn::{Armed, Operation, State, Step};
 use crate::driver::{ConnId, Sock};
 use crate::hub::Shelves;
 use crate::journal::Event;
+use crate::obs::EventKind;
 use crate::proto::http::{Body, Scan};
 use crate::proto::sse::Heartbeat;
 
@@ -19,8 +20,9 @@ use crate::proto::sse::Heartbeat;
 pub(super) enum Half {
     /// An event and how many of its bytes have left. The only memory a slow reader costs.
     Event(Arc<Event>, usize),
-    /// Bytes that exist nowhere else, and the stream's position once they have left.
-    Bytes(Box<[u8]>, Option<u64>),
+    /// Bytes that exist nowhere else, and the stream's position once they have left and what kind
+    /// of event they then were, if they are one's.
+    Bytes(Box<[u8]>, Option<u64>, EventKind),
 }
 
 /// How events are written for this connection.

@@ -398,9 +398,10 @@ pub(super) fn put_event(
     if form.is_shared() {
         return outbox.push_event(form, event, 0, origin);
     }
+    let live = matches!(origin, Origin::Ring(_));
     let id = EventId { epoch: node.journal.epoch(), seq: event.seq };
     let data = event.frame.data();
     write_event_json(&mut outbox.bytes, &id, event.frame.event(), &data, channel);
     outbox.bytes.push(b'\n');
-    outbox.end_piece(Some(event.seq), 0, Origin::Arena);
+    outbox.end_event(event, 0, Origin::Arena, live);
 }

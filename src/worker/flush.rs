@@ -7,14 +7,7 @@ use super::conns::{Half, wrap_ms};
 use super::outbox::{Origin, Piece, Plan};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{Completion, Driver};
-
-/// How much was handed to the kernel.
-#[derive(Debug, Default)]
-struct Amount {
-    /// Whole events.
-    events: usize,
-    bytes: usize,
-}
+use crate::journal::short_us;
 
 impl<D: Driver> Worker<D> {
     /// Sends all that is planned. When it returns the arena is free again, and every stream's
@@ -24,11 +17,10 @@ impl<D: Driver> Worker<D> {
             debug_assert!(self.outbox.bytes.is_empty(), "bytes that nobody is sent");
             return;
         }
-        let outbox = &self.outbox;
-        self.driver.send(&mut outbox.outgoing());
+        self.driver.send(&mut self.outbox.outgoing());
         let before = self.inbox.len();
         self.driver.completions(&mut self.inbox);
-        let mut sent = self.planned();
+        let mut bytes = self.outbox.count_planned();
         let mut failed = std::mem::take(&mut self.failed);
         failed.clear();
         failed.resize(self.outbox.plans.len(), false);
@@ -42,44 +34,36 @@ impl<D: Driver> Worker<D> {
             self.inbox.swap_remove(at);
             if let Some(plan) = self.outbox.plans.get(token as usize).cloned() {
                 failed[token as usize] = true;
-                let left = self.left_behind(&plan, result.unwrap_or_default());
-                sent.events = sent.events.saturating_sub(left.events);
-                sent.bytes = sent.bytes.saturating_sub(left.bytes);
+                let taken = result.unwrap_or_default();
+                self.outbox.uncount(&plan, taken);
+                bytes -= plan.bytes.len().saturating_sub(taken);
                 self.mend(&plan, result);
             }
         }
         let counters = &self.node.counters[self.index];
         counters.flushes.add(1);
         counters.sends.add(self.outbox.plans.len() as u64);
-        counters.sent_bytes.add(sent.bytes as u64);
-        counters.deliveries.add(sent.events as u64);
+        counters.sent_bytes.add(bytes as u64);
+        self.count_sent();
         self.finish_planned(&failed);
         self.failed = failed;
         self.outbox.clear();
     }
 
-    /// What is planned.
-    fn planned(&self) -> Amount {
-        let mut planned = Amount::default();
-        for plan in &self.outbox.plans {
-            planned.bytes += plan.bytes.len();
-            let pieces = &self.outbox.pieces[plan.pieces.clone()];
-            planned.events += match pieces {
-                [only] => usize::from(only.is_event()),
-                // A run is shared by many plans: its pieces are all events.
-                pieces if !plan.past.behind => pieces.len(),
-                pieces => pieces.iter().filter(|piece| piece.is_event()).count(),
-            };
+    /// Counts the events that have left, by name and by the time they took.
+    fn count_sent(&mut self) {
+        let now_us = short_us(self.driver.now().mono_us);
+        let measures = &self.node.measures[self.index];
+        let mut events = 0;
+        for sent in self.outbox.sent() {
+            events += sent.streams;
+            measures.sent(sent.kind, sent.streams);
+            if let Some(appended_us) = sent.appended_us {
+                let took_us = u64::from(now_us.wrapping_sub(appended_us));
+                measures.latency_us.add(took_us, sent.streams);
+            }
         }
-        planned
-    }
-
-    /// What of a plan has not left, when `taken` bytes have.
-    fn left_behind(&self, plan: &Plan, taken: usize) -> Amount {
-        let cut = plan.bytes.start + taken;
-        let pieces = self.outbox.pieces[plan.pieces.clone()].iter();
-        let events = pieces.filter(|piece| piece.end > cut && piece.is_event()).count();
-        Amount { events, bytes: plan.bytes.len().saturating_sub(taken) }
+        self.node.counters[self.index].deliveries.add(events);
     }
 
     /// Ends the connections whose last bytes have left whole, and the joins.
@@ -172,7 +156,7 @@ impl<D: Driver> Worker<D> {
             Origin::Arena if piece.seq.is_some() && sent == 0 => None,
             Origin::Control | Origin::Gap if sent == 0 => None,
             Origin::Arena | Origin::Control | Origin::Gap | Origin::Rest => {
-                Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq))
+                Some(Half::Bytes(self.outbox.bytes[cut..piece.end].into(), piece.seq, piece.kind))
             }
         }
     }

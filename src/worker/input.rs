@@ -8,6 +8,7 @@ use super::outbox::{Origin, Past, Plan};
 use super::route::{Awaited, Next};
 use crate::conn::{Operation, State, Step};
 use crate::driver::{ConnId, Driver, Received, Sock};
+use crate::obs::EventKind;
 use crate::proto::http::{CONTINUE, Parsed, Problem, Scan, parse_head};
 use crate::proto::proxy_header;
 
@@ -291,11 +292,11 @@ impl<D: Driver> Worker<D> {
         if conn.state == State::Answering {
             // What was flushed just now did not fit: this follows it.
             let mut rest = match conn.take_half() {
-                Some(Half::Bytes(bytes, _)) => bytes.into_vec(),
+                Some(Half::Bytes(bytes, ..)) => bytes.into_vec(),
                 _ => Vec::new(),
             };
             rest.append(&mut self.out);
-            conn.keep_half(Some(Half::Bytes(rest.into_boxed_slice(), None)));
+            conn.keep_half(Some(Half::Bytes(rest.into_boxed_slice(), None, EventKind::OTHER)));
             return;
         }
         conn.planned = number;
@@ -321,7 +322,7 @@ impl<D: Driver> Worker<D> {
     /// The rest of an answer that did not fit.
     pub(super) fn continue_answer(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if let Some(Half::Bytes(bytes, _)) = conn.take_half() {
+        if let Some(Half::Bytes(bytes, ..)) = conn.take_half() {
             self.out.extend_from_slice(&bytes);
         }
         conn.step(Step::Unclog);

@@ -203,10 +203,9 @@ impl<D: Driver> Worker<D> {
     }
 
     fn append_due(&mut self) {
-        let now_ms = self.now.mono_ms;
         while let Some(draft) = self.late.due.pop_front() {
             let journal = &self.node.journal;
-            match journal.append(draft, now_ms, self.now.unix_ms) {
+            match journal.append(draft, self.now.mono_us, self.now.unix_ms) {
                 Ok(appended) => {
                     self.appended |= !appended.duplicate;
                     let counters = &self.node.counters[self.index];

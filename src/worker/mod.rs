@@ -12,6 +12,7 @@ mod flush;
 mod input;
 mod late;
 mod leaving;
+mod load;
 mod node;
 mod options;
 mod orders;
@@ -45,7 +46,8 @@ pub use aliases::{Access, Alias, Serves};
 pub use late::EventRates;
 pub use node::{Live, Node, Phase};
 pub use options::{
-    Cap, CapOptions, ChannelOptions, ConnectRateOptions, Options, RefuseBy, Subscribers,
+    AdminOptions, Cap, CapOptions, ChannelOptions, ConnectRateOptions, Options, RefuseBy,
+    Subscribers,
 };
 pub use orders::{Order, Orders};
 pub use pace::Pace;
@@ -113,8 +115,7 @@ pub struct Worker<D: Driver> {
     late: late::Late,
     leaving: VecDeque<leaving::Leaving>,
     pulse: Pulse,
-    /// When the load was looked at, and how long this worker has slept since (ms, both).
-    looked: (u64, u64),
+    load: load::Load,
     /// Hashes of the ids of tokens, by the slot of their stream.
     token_ids: HashMap<u32, u64>,
     watches: written::Watches,
@@ -150,7 +151,7 @@ impl<D: Driver> Worker<D> {
             reader,
             hub: Hub::new(broadcast, hasher),
             conns: Conns::new(),
-            outbox: Outbox::new(),
+            outbox: Outbox::new(Arc::clone(&node.event_names)),
             pace: live.options.pace,
             live,
             replaced,
@@ -170,7 +171,7 @@ impl<D: Driver> Worker<D> {
             late: late::Late::default(),
             leaving: VecDeque::new(),
             pulse,
-            looked: (now.mono_ms, 0),
+            load: load::Load::new(now.mono_us),
             token_ids: HashMap::new(),
             watches: written::Watches::default(),
             spreads: spread::Spreads::default(),

@@ -7,6 +7,7 @@ use super::caps::Admission;
 use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
+use super::pages::MemoryRead;
 use super::presence::Present;
 use super::session::Sessions;
 use super::targets::Unreached;
@@ -14,7 +15,7 @@ use crate::auth::{
     Callback, ConnectionNames, Identity, Keys, PublisherToken, Revocations, Revoked, Rules,
 };
 use crate::journal::Journal;
-use crate::obs::Counters;
+use crate::obs::{Counters, EventNames, Measures};
 
 /// Where the node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,8 +66,13 @@ pub struct Node {
     pub(super) sessions: Sessions,
     pub(super) present: Present,
     pub(super) unreached: Unreached,
+    pub(super) memory: MemoryRead,
     /// Counters by core.
     pub counters: Box<[Counters]>,
+    /// Distributions by core.
+    pub measures: Box<[Measures]>,
+    /// Names by which events are counted.
+    pub event_names: Arc<EventNames>,
     /// When it started, wall-clock milliseconds.
     pub started_unix_ms: u64,
     /// Raised when tokens are revoked: verified ones are looked at again.
@@ -98,7 +104,10 @@ impl Node {
             sessions: Sessions::default(),
             present: Present::default(),
             unreached: Unreached::default(),
+            memory: MemoryRead::default(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
+            measures: (0..workers).map(|_| Measures::default()).collect(),
+            event_names: Arc::default(),
             started_unix_ms,
             revocation: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Ready as u8),

@@ -82,6 +82,15 @@ pub struct ConnectRateOptions {
     pub window_ms: u64,
 }
 
+/// Who may look at the operators' address without a token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AdminOptions {
+    /// Host names beside those of the loopback, in small letters.
+    pub hosts: Vec<String>,
+    /// The metrics need no token.
+    pub metrics_public: bool,
+}
+
 /// How many streams whom may have; none is no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CapOptions {
@@ -165,6 +174,12 @@ pub struct Options {
     pub cookies: Vec<String>,
     /// How much a worker takes on at once.
     pub pace: Pace,
+    /// `/stats` gives its summary without a token.
+    pub stats_public: bool,
+    /// Most users with a sample of their own in the metrics.
+    pub user_labels_max: usize,
+    /// The operators' address.
+    pub admin: AdminOptions,
 }
 
 impl Default for Options {
@@ -203,6 +218,9 @@ impl Default for Options {
             anonymous: true,
             cookies: vec!["access_token".to_owned()],
             pace: Pace::default(),
+            stats_public: true,
+            user_labels_max: 0,
+            admin: AdminOptions::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::conns::Form;
 use crate::driver::{ConnId, Outgoing, Sock};
 use crate::journal::Event;
+use crate::obs::{EventKind, EventNames, KnownNames};
 use crate::proto::gzip;
 
 /// Predicted cost of one enter, in nanoseconds, above which it is closed: some 250 small sends or
@@ -48,6 +49,20 @@ pub(super) struct Piece {
     /// The stream's position once it has left; none for bytes that are no event.
     pub(super) seq: Option<u64>,
     pub(super) origin: Origin,
+    /// What it is counted as.
+    pub(super) kind: EventKind,
+    /// Streams that are sent it, less those that are sent the piece before it.
+    more: i32,
+    /// When the event was appended, as it says; none where it comes late on purpose.
+    appended_us: Option<u32>,
+}
+
+/// How often an event is sent in an enter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) kind: EventKind,
+    pub(super) appended_us: Option<u32>,
+    pub(super) streams: u64,
 }
 
 impl Piece {
@@ -99,11 +114,14 @@ pub(super) struct Outbox {
     pub(super) number: u32,
     /// Made when the first stream takes gzip.
     encoder: Option<Box<gzip::Encoder>>,
+    names: Arc<EventNames>,
+    known: KnownNames,
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
-        Self { number: 1, ..Self::default() }
+    /// Nothing planned. Events are counted by these names.
+    pub(super) fn new(names: Arc<EventNames>) -> Self {
+        Self { number: 1, names, ..Self::default() }
     }
 
     /// No more sends should be planned in this enter.
@@ -118,7 +136,28 @@ impl Outbox {
 
     /// Ends a piece at the end of the arena.
     pub(super) fn end_piece(&mut self, seq: Option<u64>, skipped: usize, origin: Origin) {
-        self.pieces.push(Piece { end: self.bytes.len(), skipped, seq, origin });
+        let (end, kind) = (self.bytes.len(), EventKind::OTHER);
+        let (more, appended_us) = (0, None);
+        self.pieces.push(Piece { end, skipped, seq, origin, kind, more, appended_us });
+    }
+
+    /// Ends the rest of what was begun in an earlier enter.
+    pub(super) fn end_rest(&mut self, seq: Option<u64>, kind: EventKind) {
+        self.end_piece(seq, 0, Origin::Rest);
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.kind = kind;
+        }
+    }
+
+    /// Ends a piece that is an event, at the end of the arena. `live`: it leaves as soon as it can
+    /// after its append.
+    pub(super) fn end_event(&mut self, event: &Event, skipped: usize, origin: Origin, live: bool) {
+        let kind = self.known.kind(event.frame.event(), &self.names);
+        self.end_piece(Some(event.seq), skipped, origin);
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.kind = kind;
+            piece.appended_us = live.then_some(event.appended_us);
+        }
     }
 
     /// Puts an event block into the arena, from byte `skipped` of it on, as a stream of this form
@@ -133,7 +172,8 @@ impl Outbox {
             Form::Sse | Form::Ndjson | Form::Poll => event.frame.wire(),
         };
         self.bytes.extend_from_slice(block.get(skipped..).unwrap_or_default());
-        self.end_piece(Some(event.seq), skipped, origin);
+        let live = matches!(origin, Origin::Ring(_));
+        self.end_event(event, skipped, origin, live);
     }
 
     /// Puts what `write` writes into the arena, as a stream of this form reads it.
@@ -153,6 +193,27 @@ impl Outbox {
         self.plans.push(plan);
     }
 
+    /// Counts what is planned, once all of it is. Returns its bytes.
+    pub(super) fn count_planned(&mut self) -> usize {
+        let mut bytes = 0;
+        for at in 0..self.plans.len() {
+            let plan = &self.plans[at];
+            bytes += plan.bytes.len();
+            self.count(plan.pieces.clone(), 1);
+        }
+        bytes
+    }
+
+    /// These pieces are sent `streams` times more.
+    fn count(&mut self, pieces: Range<usize>, streams: i32) {
+        if let Some(first) = self.pieces.get_mut(pieces.start).filter(|_| !pieces.is_empty()) {
+            first.more += streams;
+        }
+        if let Some(next) = self.pieces.get_mut(pieces.end).filter(|_| !pieces.is_empty()) {
+            next.more -= streams;
+        }
+    }
+
     /// The part of a run that a stream at `position` has not got yet.
     pub(super) fn suffix(&self, run: &Run, position: u64) -> (Range<usize>, Range<usize>) {
         let pieces = &self.pieces[run.pieces.clone()];
@@ -170,6 +231,23 @@ impl Outbox {
         let pieces = &self.pieces[plan.pieces.clone()];
         let whole = cut + usize::from(sent > 0);
         pieces.iter().skip(whole).any(|piece| matches!(piece.origin, Origin::Gap))
+    }
+
+    /// Only `taken` bytes of a plan have left: what is not whole was not sent.
+    pub(super) fn uncount(&mut self, plan: &Plan, taken: usize) {
+        let cut = plan.bytes.start + taken;
+        let whole = self.pieces[plan.pieces.clone()].partition_point(|piece| piece.end <= cut);
+        self.count(plan.pieces.start + whole..plan.pieces.end, -1);
+    }
+
+    /// The events that are sent, and how often.
+    pub(super) fn sent(&self) -> impl Iterator<Item = Sent> {
+        let mut streams = 0;
+        self.pieces.iter().filter_map(move |piece| {
+            streams += piece.more;
+            let times = u64::try_from(streams).ok().filter(|times| *times > 0 && piece.is_event());
+            Some(Sent { kind: piece.kind, appended_us: piece.appended_us, streams: times? })
+        })
     }
 
     /// The planned sends in the driver's form; the token is the plan's index.

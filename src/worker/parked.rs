@@ -303,7 +303,7 @@ impl<D: Driver> Worker<D> {
     /// Appends until the journal is full.
     pub(super) fn append_job(&mut self, job: &mut PublishJob) -> Progress {
         let journal = &self.node.journal;
-        let (mono_ms, unix_ms) = (self.now.mono_ms, self.now.unix_ms);
+        let (mono_us, unix_ms) = (self.now.mono_us, self.now.unix_ms);
         let counters = &self.node.counters[self.index];
         // While anybody waits, only the first in the queue may append.
         let may = match job.ticket {
@@ -330,7 +330,7 @@ impl<D: Driver> Worker<D> {
                 return Progress::Full;
             }
             let receipt = draft.aim.as_ref().and_then(|aim| aim.receipt.clone());
-            let outcome = match journal.append(draft, mono_ms, unix_ms) {
+            let outcome = match journal.append(draft, mono_us, unix_ms) {
                 Ok(appended) => {
                     self.appended |= !appended.duplicate;
                     counters.publishes.add(u64::from(!appended.duplicate));

@@ -2,12 +2,15 @@
 
 use super::Worker;
 use super::admit::{Entrance, Wish};
+use super::aliases::Access;
 use super::changes::Request;
+use super::pages::Shown;
 use super::publish::Publish;
+use crate::admin;
 use crate::auth::{Identity, TokenError, jwt};
 use crate::driver::{ConnId, Driver};
 use crate::proto::http::{
-    Body, Head, Method, Problem, Response, decode_percent, pairs, segments, split_target,
+    Body, Head, Method, Problem, decode_percent, pairs, segments, split_target,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -118,33 +121,14 @@ impl<D: Driver> Worker<D> {
     /// Pages and aliases.
     fn elsewhere(&mut self, id: ConnId, asked: &Asked<'_, '_>, path: &str) -> Next {
         let head = asked.head;
-        if matches!(head.method, Method::Get | Method::Head)
-            && let Some(next) = self.answer_page(id, asked, path)
-        {
-            return next;
-        }
-        if self.page(path).is_some() {
-            return self.not_allowed(id, head, "GET, HEAD");
+        if admin::is_public(path) {
+            let shown = Shown { path, access: Access::Default, healthy: "ok" };
+            let get = matches!(head.method, Method::Get | Method::Head);
+            let next = if get { self.answer_page(id, asked, shown) } else { None };
+            return next.unwrap_or_else(|| self.not_allowed(id, head, "GET, HEAD"));
         }
         let next = self.alias(id, asked, path);
         next.unwrap_or_else(|| self.refused(id, &Problem::new(404, "not-found", NOT_FOUND), head))
-    }
-
-    /// Answers with a page; none where there is none.
-    pub(super) fn answer_page(
-        &mut self,
-        id: ConnId,
-        asked: &Asked<'_, '_>,
-        path: &str,
-    ) -> Option<Next> {
-        let page = self.page(path)?;
-        self.skip_body(id, asked.head);
-        let response = Response::new(page.status)
-            .body(page.content_type, &page.body)
-            .field("Cache-Control", "no-store")
-            .head_only(asked.is_head());
-        self.reply(id, response);
-        Some(Next::Answered)
     }
 
     pub(super) fn not_allowed(&mut self, id: ConnId, head: &Head<'_>, allow: &'static str) -> Next {

@@ -12,6 +12,7 @@ use crate::conn::{Operation, Step};
 use crate::driver::{ConnId, Driver};
 use crate::hub::{Hub, TopicId, TopicName};
 use crate::journal::ChannelKey;
+use crate::obs::EventKind;
 use crate::proto::channel::{self, Selector};
 use crate::proto::gzip;
 use crate::proto::http::{Body, Framing, Problem, Response};
@@ -186,7 +187,7 @@ impl<D: Driver> Worker<D> {
                 open.filter(|_| say_open),
             );
             conn.step(Step::Stream);
-            conn.keep_half(Some(Half::Bytes(bytes, None)));
+            conn.keep_half(Some(Half::Bytes(bytes, None, EventKind::OTHER)));
             conn.request = None;
         }
         self.watch_peer(id, form);

@@ -9,8 +9,6 @@ use crate::driver::{ConnId, Driver};
 use crate::proto::http::Problem;
 use crate::proto::sse::{ByeReason, ControlEvent};
 
-/// The load of the core is looked at so often.
-const LOOK_EVERY_MS: u64 = 1_000;
 /// The end of a token is announced so long before, or one heartbeat, whichever is longer.
 const EXPIRY_TOLD_MS: u64 = 60_000;
 /// One part of the store is swept so often; all parts in about 6 seconds by one worker.
@@ -73,21 +71,6 @@ impl<D: Driver> Worker<D> {
         if self.node.phase() == Phase::Draining {
             self.drain_on();
         }
-    }
-
-    /// Lets heartbeats follow the load, where that is set.
-    fn follow_load(&mut self) {
-        let wall_ms = self.now.mono_ms - self.looked.0;
-        if self.live.options.heartbeat_max_ms.is_none() || wall_ms < LOOK_EVERY_MS {
-            return;
-        }
-        // Waiting for a core is no rest.
-        let busy_ms = wall_ms.saturating_sub(self.looked.1);
-        self.looked = (self.now.mono_ms, 0);
-        if self.pulse.look(busy_ms, wall_ms) {
-            self.beat_anew();
-        }
-        self.node.counters[self.index].heartbeat_interval_ms.set(self.pulse.interval_ms());
     }
 
     fn fire_timers(&mut self) {
@@ -184,6 +167,9 @@ impl<D: Driver> Worker<D> {
     fn visit_streams(&mut self) {
         let now_ms = self.now.mono_ms;
         self.stripes.skip_missed(now_ms);
+        if self.streams > 0 {
+            self.load.late(self.stripes.lag_ms(now_ms));
+        }
         for _ in 0..VISITS_MAX {
             if self.outbox.is_full(self.pace.sends_max) {
                 return;

@@ -11,6 +11,7 @@ impl<D: Driver> Worker<D> {
     /// One turn.
     pub fn turn(&mut self) {
         self.now = self.driver.now();
+        self.load.woke(self.now.mono_us);
         self.refresh();
         let mut inbox = std::mem::take(&mut self.inbox);
         self.driver.completions(&mut inbox);
@@ -123,12 +124,10 @@ impl<D: Driver> Worker<D> {
         wakes.begin_sleep(self.index);
         // Whoever publishes after this look sees the flag and rings.
         let wait = self.reader.get(self.position).is_none().then_some(until_ms);
-        let measures = wait.is_some() && self.live.options.heartbeat_max_ms.is_some();
-        let begun_ms = if measures { self.driver.now().mono_ms } else { 0 };
+        if wait.is_some() {
+            self.load.sleeps(self.driver.now().mono_us);
+        }
         self.driver.enter(wait);
         self.node.journal.wakes.end_sleep(self.index);
-        if measures {
-            self.looked.1 += self.driver.now().mono_ms - begun_ms;
-        }
     }
 }

@@ -29,4 +29,5 @@ mod storm;
 mod subscribe;
 mod targets;
 mod tokens;
+mod top;
 mod wire;

@@ -57,7 +57,8 @@ fn metrics_are_prometheus_text() {
         }
         let (name, value) = line.rsplit_once(' ').expect("a sample");
         assert!(value.parse::<f64>().is_ok(), "{line}");
-        assert!(name.starts_with("ringcast_") || name.starts_with("sse_"), "{line}");
+        let known = ["ringcast_", "sse_", "process_"].iter().any(|first| name.starts_with(first));
+        assert!(known, "{line}");
         samples += 1;
     }
     assert!(samples > 10, "{text}");

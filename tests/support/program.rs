@@ -62,6 +62,15 @@ pub(crate) fn python() -> PathBuf {
     )
 }
 
+/// The promtool that `make setup` took out of its package, or the one that RINGCAST_TEST_PROMTOOL
+/// names.
+pub(crate) fn promtool() -> PathBuf {
+    std::env::var_os("RINGCAST_TEST_PROMTOOL").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/promtool"),
+        PathBuf::from,
+    )
+}
+
 /// A running client program. Killed by its process id when dropped.
 pub(crate) struct Program {
     child: Child,

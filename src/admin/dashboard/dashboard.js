@@ -39,8 +39,14 @@ function share(streams, all) {
   return meter;
 }
 
+function latency({ count, p99 }) {
+  if (count === 0) return "–";
+  if (p99 === null) return "> 30 s";
+  return p99 < 1000 ? `≤ ${p99} µs` : `≤ ${number.format(p99 / 1000)} ms`;
+}
+
 function show(stats, cores, now) {
-  for (const id of ["activeChannels", "connectedClients", "publishedMessages"]) {
+  for (const id of ["activeChannels", "connectedClients", "totalUsers", "publishedMessages"]) {
     at(id).textContent = number.format(stats[id]);
   }
   at("uptime").textContent = uptime(stats.uptime);
@@ -59,6 +65,8 @@ function show(stats, cores, now) {
     cell(row, share(core.streams, all));
     cell(row, rate(core, "publishes"));
     cell(row, rate(core, "deliveries"));
+    cell(row, latency(core.delivery_latency_us));
+    cell(row, `${Math.round(core.busy_permille / 10)} %`);
     cell(row, core.lagging);
     cell(row, core.refusals);
   }

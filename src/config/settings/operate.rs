@@ -73,9 +73,9 @@ section! {
         /// short.
         address: SocketAddr = "127.0.0.1:8081", Kind::Text(Form::Address), Restart;
         /// Host names that may be asked for without a token, beside those of the loopback.
-        hosts: Vec<String> = "", Kind::List(Form::Host), Later;
+        hosts: Vec<String> = "", Kind::List(Form::Host), Reload;
         /// `/metrics` needs no token.
-        metrics_public: bool = "false", Kind::Switch, Later;
+        metrics_public: bool = "false", Kind::Switch, Reload;
     }
 }
 
@@ -196,7 +196,7 @@ section! {
     /// The public statistics.
     Stats at "stats." => STATS {
         /// `/stats` gives its summary without a token.
-        public: bool = "true", Kind::Switch, Later;
+        public: bool = "true", Kind::Switch, Reload;
     }
 }
 
@@ -204,6 +204,6 @@ section! {
     /// Metrics.
     Metrics at "metrics." => METRICS {
         /// Most users with a label of their own in `sse_active_connections`; 0 is no label.
-        user_labels_max: usize = "0", Kind::Number(0, 10_000), Later;
+        user_labels_max: usize = "0", Kind::Number(0, 10_000), Reload;
     }
 }

@@ -174,8 +174,9 @@ impl Kernel {
 
 impl Driver for SimDriver {
     fn now(&mut self) -> Now {
-        let mono_ms = self.kernel.with(|kernel| kernel.now_us / 1_000);
-        Now { mono_ms, unix_ms: UNIX_START_MS + mono_ms }
+        let mono_us = self.kernel.with(|kernel| kernel.now_us);
+        let mono_ms = mono_us / 1_000;
+        Now { mono_us, mono_ms, unix_ms: UNIX_START_MS + mono_ms }
     }
 
     fn enters(&self) -> u64 {

@@ -15,6 +15,7 @@ pub mod connect;
 pub mod enter;
 pub mod kernel;
 pub mod limits;
+pub mod memory;
 pub mod ring;
 pub mod send;
 
@@ -42,6 +43,11 @@ pub fn avoid_huge_pages() -> bool {
 /// CLOCK_MONOTONIC in milliseconds.
 pub fn mono_ms() -> u64 {
     millis(Clock::Monotonic)
+}
+
+/// CLOCK_MONOTONIC in microseconds.
+pub fn mono_us() -> u64 {
+    u64::try_from(clock::read(Clock::Monotonic).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// CLOCK_REALTIME in milliseconds since 1970.

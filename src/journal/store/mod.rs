@@ -6,6 +6,8 @@
 mod channel;
 mod shard;
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +18,7 @@ use shard::{Shard, ShardBounds};
 
 use super::event::{ChannelKey, Event, KeyHasher};
 use super::namespace::{Namespaces, Overflow};
-use crate::proto::channel::{Pattern, USER};
+use crate::proto::channel::{Pattern, TENANT, USER};
 
 const SHARDS: usize = 64;
 /// Names that one pattern is held against at most: about a millisecond.
@@ -66,6 +68,9 @@ pub(super) struct Store {
     settings: StoreSettings,
     bounds: ShardBounds,
     bytes: AtomicUsize,
+    /// Users, and tenants, of whom somebody subscribes.
+    users: AtomicUsize,
+    tenants: AtomicUsize,
 }
 
 /// The locked shards of one append, ascending.
@@ -99,7 +104,14 @@ impl Store {
             idle_ms: settings.idle_ms,
         };
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher))).collect();
-        Self { shards, settings, bounds, bytes: AtomicUsize::new(0) }
+        Self {
+            shards,
+            settings,
+            bounds,
+            bytes: AtomicUsize::new(0),
+            users: AtomicUsize::new(0),
+            tenants: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn namespaces(&self) -> &Namespaces {
@@ -141,6 +153,9 @@ impl Store {
         }
         let entry = shard.get_or_insert(key, self.namespaces(), now_ms);
         entry.subscribers += 1;
+        if let Some(present) = self.present(&key.name).filter(|_| entry.subscribers == 1) {
+            present.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(channel) = entry.kept.as_mut() {
             channel.used_at_ms = now_ms;
         }
@@ -148,7 +163,45 @@ impl Store {
     }
 
     pub(super) fn detach(&self, key: &ChannelKey, now_ms: u64) {
-        self.of(key).detach(key, now_ms);
+        let mut shard = self.of(key);
+        if shard.detach(key, now_ms)
+            && let Some(present) = self.present(&key.name)
+        {
+            present.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Where a name is counted while it has subscribers.
+    fn present(&self, name: &str) -> Option<&AtomicUsize> {
+        match name {
+            user if user.starts_with(USER) => Some(&self.users),
+            tenant if tenant.starts_with(TENANT) => Some(&self.tenants),
+            _ => None,
+        }
+    }
+
+    /// Users, then tenants, of whom somebody subscribes.
+    pub(super) fn present_now(&self) -> (usize, usize) {
+        (self.users.load(Ordering::Relaxed), self.tenants.load(Ordering::Relaxed))
+    }
+
+    /// The channels of most subscribers among those whose names begin with `prefix`, the most
+    /// first, then by name. Looks at all channels: for operators only.
+    pub(super) fn most_subscribed(&self, prefix: &str, max: usize) -> Vec<(Arc<str>, u32)> {
+        let mut most = BinaryHeap::with_capacity(max + 1);
+        for shard in 0..SHARDS {
+            for (name, subscribers) in self.lock(shard).subscribed(prefix) {
+                let least: Option<&(Reverse<u32>, Arc<str>)> = most.peek();
+                if most.len() < max || least.is_some_and(|(least, _)| subscribers >= least.0) {
+                    most.push((Reverse(subscribers), Arc::clone(name)));
+                    if most.len() > max {
+                        most.pop();
+                    }
+                }
+            }
+        }
+        let most = most.into_sorted_vec().into_iter();
+        most.map(|(Reverse(subscribers), name)| (name, subscribers)).collect()
     }
 
     pub(super) fn read(

@@ -152,13 +152,22 @@ impl Shard {
         Some(())
     }
 
-    /// A subscriber leaves. A channel nothing was published to goes with the last one.
-    pub(super) fn detach(&mut self, key: &ChannelKey, now_ms: u64) {
+    /// Channels whose names begin with `prefix`, with their subscribers, if they have some.
+    pub(super) fn subscribed(&self, prefix: &str) -> impl Iterator<Item = (&Arc<str>, u32)> {
+        let of = self.channels.iter().filter(move |entry| entry.subscribers > 0);
+        let of = of.filter(move |entry| entry.name.starts_with(prefix));
+        of.map(|entry| (&entry.name, entry.subscribers))
+    }
+
+    /// A subscriber leaves. A channel nothing was published to goes with the last one. True if it
+    /// was the last one.
+    pub(super) fn detach(&mut self, key: &ChannelKey, now_ms: u64) -> bool {
         let Ok(mut found) = self.channels.find_entry(key.hash, |entry| entry.name == key.name)
         else {
-            return;
+            return false;
         };
         let entry = found.get_mut();
+        let last = entry.subscribers == 1;
         entry.subscribers = entry.subscribers.saturating_sub(1);
         match &mut entry.kept {
             Some(channel) => channel.used_at_ms = now_ms,
@@ -168,6 +177,7 @@ impl Shard {
             }
             None => {}
         }
+        last
     }
 
     pub(super) fn has_room_for(&self, key: &ChannelKey, bounds: &ShardBounds) -> bool {

@@ -30,7 +30,7 @@ fn append(journal: &Journal, name: &str, store: bool, now_ms: u64) -> u64 {
     let mut draft = draft(name, "payload");
     draft.targets = smallvec::smallvec![journal.key(name)];
     draft.store = store;
-    journal.append(draft, now_ms, now_ms).unwrap().seq
+    journal.append(draft, now_ms * 1_000, now_ms).unwrap().seq
 }
 
 fn read(journal: &Journal, name: &str, after: u64, upto: u64) -> (Vec<u64>, Span) {

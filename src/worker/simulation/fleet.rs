@@ -147,7 +147,7 @@ impl SimFleet {
         let mut draft = draft("channel.0", "claimed, never published");
         draft.targets = smallvec::smallvec![self.node.journal.key("channel.0")];
         let now = self.workers[0].now;
-        let claimed = self.node.journal.claim(draft, now.mono_ms, now.unix_ms);
+        let claimed = self.node.journal.claim(draft, now.mono_us, now.unix_ms);
         // The claim is what stays behind when the thread stops here.
         std::mem::forget(claimed);
     }
@@ -189,7 +189,7 @@ impl Fleet for SimFleet {
         }
         let streams = own.conns.iter().filter(|conn| conn.form.is_shared());
         let held = streams.filter_map(|conn| match conn.half() {
-            Some(Half::Bytes(bytes, _)) => Some(bytes.len()),
+            Some(Half::Bytes(bytes, ..)) => Some(bytes.len()),
             _ => None,
         });
         if !(own.outbox.bytes.is_empty() && own.outbox.pieces.is_empty()) {
