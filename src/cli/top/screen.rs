@@ -28,9 +28,10 @@ pub(super) const KEYS: &str =
 
 /// A number with its thousand, million or billion.
 pub(super) fn short(value: f64) -> String {
-    let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
-    match units.iter().find(|(size, _)| value >= size * 9.995) {
-        Some((size, unit)) => format!("{:.1}{unit}", value / size),
+    // Four digits are short enough.
+    let units = [(1e9, 1e9, "G"), (1e6, 1e6, "M"), (9_995.0, 1e3, "k")];
+    match units.iter().find(|(from, ..)| value >= *from) {
+        Some((_, size, unit)) => format!("{:.1}{unit}", value / size),
         None if value < 10.0 && value.fract() > 0.05 => format!("{value:.1}"),
         None => format!("{value:.0}"),
     }
@@ -193,6 +194,6 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let all = [0.0, 0.4, 9.96, 999.0, 9_994.0, 9_995.0, 1_500_000.0, 2e10].map(short);
-        assert_eq!(all, ["0", "0.4", "10.0", "999", "9994", "10.0k", "1500.0k", "20.0G"]);
+        assert_eq!(all, ["0", "0.4", "10.0", "999", "9994", "10.0k", "1.5M", "20.0G"]);
     }
 }

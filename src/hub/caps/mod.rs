@@ -9,9 +9,9 @@
 //! its own core, and its [`Caps::leave`] then finds nothing. So the counts never exceed the cap, and
 //! leaving twice does no harm.
 //!
-//! **Bytes**: a key with up to three streams is 32 bytes and one of the table, which is 44 to 88 %
-//! full: 38 to 76 bytes for a user. A million users with three streams each take 66 MiB in 64
-//! shards, and as much with one each. More streams under one key, a tenant's perhaps, take some 33
+//! **Bytes**: a key with one stream is 16 bytes and one of the table, which is 44 to 88 % full: 19 to
+//! 39 bytes for a user; with two or three, 32 bytes and one: 38 to 76. A million users with three
+//! streams each take 66 MiB in 64 shards, with one each half of it. More streams under one key, a tenant's perhaps, take some 33
 //! to 80 bytes each. Memory goes back when streams leave.
 
 mod record;

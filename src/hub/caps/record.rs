@@ -1,4 +1,4 @@
-//! The records of one shard: small ones in place, large ones apart.
+//! The records of one shard: small ones in place, large ones apart. Most users have one stream.
 
 use std::collections::VecDeque;
 
@@ -17,8 +17,16 @@ const SMALL_TABLE: usize = 32;
 /// The records of some keys.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
+    one: HashTable<One>,
     few: HashTable<Few>,
     many: HashTable<Box<Many>>,
+}
+
+/// A single stream.
+#[derive(Debug)]
+struct One {
+    key: u64,
+    id: StreamId,
 }
 
 /// Up to three streams, oldest first, then `NONE`.
@@ -54,9 +62,7 @@ impl Shard {
             return many.try_enter(id, cap, on_limit);
         }
         let Some(few) = self.few.find_mut(key, |few| few.key == key) else {
-            let few = Few { key, ids: [id, NONE, NONE] };
-            self.few.insert_unique(key, few, |few| few.key);
-            return Entry::Enter;
+            return self.enter_one(key, id, cap, on_limit);
         };
         let len = few.len();
         if few.ids.contains(&id) {
@@ -75,11 +81,32 @@ impl Shard {
         }
     }
 
+    /// The first stream of a key, or the second.
+    fn enter_one(&mut self, key: u64, id: StreamId, cap: usize, on_limit: OnLimit) -> Entry {
+        let Some(one) = self.one.find_mut(key, |one| one.key == key) else {
+            self.one.insert_unique(key, One { key, id }, |one| one.key);
+            return Entry::Enter;
+        };
+        if one.id == id {
+            return Entry::Enter;
+        }
+        if cap == 1 {
+            return match on_limit {
+                OnLimit::Reject => Entry::Refuse,
+                OnLimit::EvictOldest => Entry::Evict(std::mem::replace(&mut one.id, id)),
+            };
+        }
+        let few = Few { key, ids: [one.id, id, NONE] };
+        self.remove_one(key);
+        self.few.insert_unique(key, few, |few| few.key);
+        Entry::Enter
+    }
+
+    /// A stream leaves. A record grows smaller one later than it grew, so that a stream that comes
+    /// and goes does not move it each time.
     pub(super) fn leave(&mut self, key: u64, id: StreamId) -> bool {
         if let Some(many) = self.many.find_mut(key, |many| many.key == key) {
             let was_in = many.leave(id);
-            // One less than it takes to get here, so that a stream that comes and goes does not
-            // move the record each time.
             if many.live.len() < FEW {
                 let few = many.few();
                 self.remove_many(key);
@@ -87,7 +114,13 @@ impl Shard {
             }
             return was_in;
         }
-        let Some(few) = self.few.find_mut(key, |few| few.key == key) else { return false };
+        let Some(few) = self.few.find_mut(key, |few| few.key == key) else {
+            let was_in = self.one.find(key, |one| one.key == key).is_some_and(|one| one.id == id);
+            if was_in {
+                self.remove_one(key);
+            }
+            return was_in;
+        };
         let Some(at) = few.ids.iter().position(|known| *known == id) else { return false };
         few.ids[at..].rotate_left(1);
         few.ids[FEW - 1] = NONE;
@@ -100,17 +133,30 @@ impl Shard {
     pub(super) fn count(&self, key: u64) -> usize {
         match self.many.find(key, |many| many.key == key) {
             Some(many) => many.live.len(),
-            None => self.few.find(key, |few| few.key == key).map_or(0, Few::len),
+            None => match self.few.find(key, |few| few.key == key) {
+                Some(few) => few.len(),
+                None => usize::from(self.one.find(key, |one| one.key == key).is_some()),
+            },
         }
     }
 
     pub(super) fn keys(&self) -> usize {
-        self.few.len() + self.many.len()
+        self.one.len() + self.few.len() + self.many.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
         let apart: usize = self.many.iter().map(|many| many.bytes()).sum();
-        self.few.allocation_size() + self.many.allocation_size() + apart
+        let tables = self.one.allocation_size() + self.few.allocation_size();
+        tables + self.many.allocation_size() + apart
+    }
+
+    fn remove_one(&mut self, key: u64) {
+        if let Ok(entry) = self.one.find_entry(key, |one| one.key == key) {
+            entry.remove();
+        }
+        if is_wide(self.one.len(), self.one.capacity()) {
+            self.one.shrink_to(self.one.len() * 2, |one| one.key);
+        }
     }
 
     fn remove_few(&mut self, key: u64) {
