@@ -172,14 +172,17 @@ def gzip(arguments):
 
 
 def idle(arguments):
-    reports = sorted(
-        (read(path) for path in pathlib.Path(arguments.folder).glob("idle-*.json")),
-        key=lambda report: report["connections"]["opened"],
-    )
+    kinds = (("idle", "anonymous, one channel"), ("own", "token, user, tenant, three channels"))
+    reports = []
+    for name, kind in kinds:
+        of = [read(path) for path in pathlib.Path(arguments.folder).glob(f"{name}-*.json")]
+        of.sort(key=lambda report: report["connections"]["opened"])
+        reports += [(kind, report) for report in of]
     rows = []
-    for report in reports:
+    for kind, report in reports:
         server, found = report["server"], report["deliveries"]
         rows.append(
+            f"| {kind} "
             f"| {report['connections']['opened']} of {report['connections']['wanted']} "
             f"| {report['client']['rings']} "
             f"| {server['rss_before_bytes'] / 2**20:.1f} | {server['rss_full_bytes'] / 2**20:.1f} "
@@ -189,11 +192,12 @@ def idle(arguments):
             f"| {found['received']} of {found['expected']} |"
         )
     body = [
-        "Anonymous streams of one channel on one worker.",
+        "Streams of one worker. Those with a token stand in the table that caps the streams of a "
+        "user.",
         "",
-        "| streams | rings of the load | MiB before | MiB with all | B a stream "
+        "| of | streams | rings of the load | MiB before | MiB with all | B a stream "
         "| B a stream, upper half | CPU s while held | opened/s | read the event at the end |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
     ]
     publish(arguments, "Idle streams", body)
