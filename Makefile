@@ -78,6 +78,10 @@ bench: ## Run the criterion benches and keep their medians.
 bench-fanout: ## Measure a fan-out beside a bare send() loop (needs two cores; see docs/bench.md).
 	benches/fanout.sh
 
+.PHONY: bench-channels
+bench-channels: ## Measure 1,000 channels of 10 streams beside the floor, in many pairs.
+	benches/channels.sh
+
 .PHONY: bench-idle
 bench-idle: ## Measure the memory of idle streams.
 	benches/idle.sh

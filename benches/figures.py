@@ -112,7 +112,7 @@ def fanout(arguments):
         "\"Waited\" is the time the server was ready but had no core, as a share of its processor "
         "time.",
     ]
-    publish(arguments, "Fan-out beside the floor", body)
+    publish(arguments, arguments.title, body)
 
 
 def gzip(arguments):
@@ -476,6 +476,8 @@ def main():
             command.add_argument("--streams", type=int, required=True)
         if run is compare:
             command.add_argument("--names", required=True)
+        if run is fanout:
+            command.add_argument("--title", default="Fan-out beside the floor")
         command.set_defaults(run=run)
     arguments = parser.parse_args()
     arguments.run(arguments)
