@@ -7,6 +7,8 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 const MAC_BYTES: usize = 16;
+/// As long as the output of SHA-256 (RFC 2104 section 3).
+const SECRET_BYTES: usize = 32;
 
 /// Which connection of a node, in a life of that node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,8 +23,11 @@ pub struct ConnectionRef {
 
 /// Gives connections their names and reads these: `<worker>-<slot>-<generation>-<mac>`, numbers in
 /// hexadecimal, `mac` the first 128 bits of HMAC-SHA256 over them in base64url, 22 characters. The
-/// key lives as long as the process.
-pub struct ConnectionNames(hmac::Key);
+/// key lives as long as the process and those that take its streams over.
+pub struct ConnectionNames {
+    key: hmac::Key,
+    secret: [u8; SECRET_BYTES],
+}
 
 impl fmt::Debug for ConnectionNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +39,20 @@ impl ConnectionNames {
     /// With a key of its own. None where the system has no randomness.
     #[must_use]
     pub fn generate() -> Option<Self> {
-        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok().map(Self)
+        let secret = ring::rand::generate::<[u8; SECRET_BYTES]>(&SystemRandom::new()).ok()?;
+        Some(Self::of(secret.expose()))
+    }
+
+    /// Those of the process that this one goes on for.
+    #[must_use]
+    pub fn of(secret: [u8; SECRET_BYTES]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), secret }
+    }
+
+    /// What [`ConnectionNames::of`] makes the same of. Whoever knows it can make names.
+    #[must_use]
+    pub fn secret(&self) -> [u8; SECRET_BYTES] {
+        self.secret
     }
 
     /// The name of a connection.
@@ -67,7 +85,7 @@ impl ConnectionNames {
         text[..2].copy_from_slice(&of.worker.to_be_bytes());
         text[2..6].copy_from_slice(&of.slot.to_be_bytes());
         text[6..].copy_from_slice(&of.generation.to_be_bytes());
-        let tag = hmac::sign(&self.0, &text);
+        let tag = hmac::sign(&self.key, &text);
         // HMAC-SHA256 has 32 bytes.
         tag.as_ref().first_chunk::<MAC_BYTES>().map_or(0, |first| u128::from_be_bytes(*first))
     }

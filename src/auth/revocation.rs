@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Identity;
 
 /// Most users and token ids that are revoked at once.
@@ -19,7 +21,7 @@ pub enum Revoked {
 }
 
 /// What is revoked on a node. It ends with the process, and each entry after its time.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Revocations {
     /// Until when, by token id.
     tokens: HashMap<Box<str>, u64>,

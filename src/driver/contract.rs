@@ -6,6 +6,9 @@
 //! returns only after the kernel has taken or refused every byte.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use super::error::Errno;
 
 /// Two clocks read once per turn.
 ///
@@ -161,6 +164,38 @@ pub trait Driver {
     /// are taken and delivered too as far as there is room, then the listeners are closed (which
     /// resets whoever still waits there).
     fn stop_accepting(&mut self);
+
+    /// Takes no further connection until [`resume_accepting`](Self::resume_accepting): clients wait
+    /// in the backlog, accepts in flight are cancelled, and those that had succeeded still arrive.
+    fn pause_accepting(&mut self) {}
+
+    /// Goes on accepting.
+    fn resume_accepting(&mut self) {}
+
+    /// No accept is in flight.
+    fn accepts_nothing(&self) -> bool {
+        true
+    }
+
+    /// Has an armed receive end: by [`Completion::ReceiveEnded`] with ECANCELED, unless input was
+    /// faster.
+    fn cancel_receive(&mut self, _sock: Sock, _id: ConnId) {}
+
+    /// Plain descriptors of these sockets, in order; the sockets stay as they are.
+    ///
+    /// # Errors
+    /// What the kernel says; ENOSYS where the driver has no descriptors.
+    fn duplicate(&mut self, _socks: &[Sock]) -> Result<Vec<OwnedFd>, Errno> {
+        Err(Errno(libc::ENOSYS))
+    }
+
+    /// Takes connected sockets over, which nothing is armed on here; their names in order.
+    ///
+    /// # Errors
+    /// What the kernel says, ENFILE where they are more than the driver holds.
+    fn adopt(&mut self, _sockets: Vec<OwnedFd>) -> Result<Vec<Sock>, Errno> {
+        Err(Errno(libc::ENOSYS))
+    }
 
     /// Arms one receive through the shared buffer group.
     fn receive(&mut self, sock: Sock, id: ConnId);

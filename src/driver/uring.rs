@@ -5,10 +5,12 @@
 //! A [`Sock`] is the ring's index and the descriptor's index in it.
 //!
 //! - `accept.rs`: accepts in flight, room, pauses after errors, the end of accepting.
+//! - `moving.rs`: sockets that go to another process, or come from one.
 //! - `turn.rs`: enter, and what each completion means.
 //! - `sibling.rs`: opening further rings and hearing from them.
 
 mod accept;
+mod moving;
 mod sibling;
 mod turn;
 
@@ -16,6 +18,7 @@ mod turn;
 mod tests;
 
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -250,6 +253,30 @@ impl Driver for UringDriver {
 
     fn stop_accepting(&mut self) {
         self.stop();
+    }
+
+    fn pause_accepting(&mut self) {
+        self.pause();
+    }
+
+    fn resume_accepting(&mut self) {
+        self.accepting.paused = false;
+    }
+
+    fn accepts_nothing(&self) -> bool {
+        self.accepting.is_idle()
+    }
+
+    fn cancel_receive(&mut self, sock: Sock, id: ConnId) {
+        self.take_receive_back(sock, id);
+    }
+
+    fn duplicate(&mut self, socks: &[Sock]) -> Result<Vec<OwnedFd>, Errno> {
+        self.descriptors_of(socks)
+    }
+
+    fn adopt(&mut self, sockets: Vec<OwnedFd>) -> Result<Vec<Sock>, Errno> {
+        self.take_over(sockets)
     }
 
     fn receive(&mut self, sock: Sock, id: ConnId) {

@@ -40,6 +40,11 @@ pub enum UserData {
     Doorbell,
     /// An alarm that has gone off.
     Alarm,
+    /// A plain descriptor made of the direct one with this index.
+    Install {
+        /// Descriptor index.
+        index: u32,
+    },
     /// The eventfd of a further ring of the same worker.
     Sibling {
         /// Index of that ring.
@@ -82,6 +87,7 @@ const CONNECT: u64 = 11;
 const STREAM: u64 = 12;
 const HANG: u64 = 13;
 const ALARM: u64 = 14;
+const INSTALL: u64 = 15;
 
 const fn join(kind: u64, middle: u32, low: u32) -> u64 {
     kind << 56 | ((middle & ConnId::GENERATION_MASK) as u64) << 32 | low as u64
@@ -106,6 +112,7 @@ impl UserData {
             Self::Stream { index } => join(STREAM, 0, index),
             Self::Hang { index } => join(HANG, 0, index),
             Self::Alarm => join(ALARM, 0, 0),
+            Self::Install { index } => join(INSTALL, 0, index),
         }
     }
 
@@ -131,6 +138,7 @@ impl UserData {
             STREAM => Self::Stream { index: low },
             HANG => Self::Hang { index: low },
             ALARM => Self::Alarm,
+            INSTALL => Self::Install { index: low },
             _ => return None,
         })
     }
@@ -144,7 +152,7 @@ mod tests {
     fn any_user_data() -> impl Strategy<Value = UserData> {
         let id = (any::<u32>(), 0..=ConnId::GENERATION_MASK)
             .prop_map(|(slot, generation)| ConnId { slot, generation });
-        (0..15u8, id, any::<u32>(), any::<u8>(), any::<u16>()).prop_map(
+        (0..16u8, id, any::<u32>(), any::<u8>(), any::<u16>()).prop_map(
             |(kind, id, token, small, address)| match kind {
                 0 => UserData::Ignored,
                 1 => UserData::Receive(id),
@@ -160,6 +168,7 @@ mod tests {
                 11 => UserData::Connect { index: token },
                 12 => UserData::Stream { index: token },
                 13 => UserData::Alarm,
+                14 => UserData::Install { index: token },
                 _ => UserData::Hang { index: token },
             },
         )

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Names in one notice; more are only counted.
 pub const NAMED_MAX: usize = 100;
 
@@ -40,13 +42,13 @@ pub struct Page {
     pub streams: usize,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     streams: usize,
     gone_at_ms: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Channel {
     /// Streams by user; none, and until when, while one who left may come back.
     users: BTreeMap<Arc<str>, Seen>,
@@ -60,7 +62,7 @@ struct Channel {
 }
 
 /// The users of all channels of a node that tell of them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Presence {
     grace_ms: u64,
     channels: HashMap<Arc<str>, Channel>,

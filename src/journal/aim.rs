@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::receipt::Receipt;
 use crate::proto::channel::Pattern;
 
 /// A stream's place on this node. Places are used again, generations are not (for a long time).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamPlace {
     /// Its worker.
     pub worker: usize,
@@ -17,7 +19,7 @@ pub struct StreamPlace {
 }
 
 /// Rules of one event beside its channels. Most events have none.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Aim {
     /// Published to all channels that match: `targets` are those that existed, and streams of
     /// patterns that overlap get it too.
@@ -27,6 +29,7 @@ pub struct Aim {
     /// Streams get it within so many milliseconds; 0: at once.
     pub spread_ms: u32,
     /// Who waits until it is written.
+    #[serde(skip)]
     pub receipt: Option<Arc<Receipt>>,
 }
 

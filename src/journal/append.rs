@@ -42,9 +42,12 @@ impl Default for JournalSettings {
 /// The node's log: ring, histories, recent log, and who waits for room.
 #[derive(Debug)]
 pub struct Journal {
-    ring: Arc<Ring>,
-    store: Store,
+    pub(super) ring: Arc<Ring>,
+    pub(super) store: Store,
     epoch: Epoch,
+    /// The id before the first of the log, in whichever process.
+    base_seq: u64,
+    /// The first id of this process.
     first_seq: u64,
     hasher: KeyHasher,
     /// Publishers waiting for room.
@@ -86,6 +89,17 @@ pub enum PatternStart {
     Since(u64),
 }
 
+/// Where a log goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning {
+    pub(super) epoch: Epoch,
+    /// The id before the log's first one.
+    pub(super) base_seq: u64,
+    /// The newest id given out.
+    pub(super) head_seq: u64,
+    pub(super) hash_seed: u64,
+}
+
 /// An append between its two halves.
 #[derive(Debug)]
 #[must_use]
@@ -105,14 +119,27 @@ impl Journal {
         hash_seed: u64,
         workers: usize,
     ) -> (Arc<Self>, Vec<Reader>) {
-        let (first_seq, hasher) = (first_seq.max(1), KeyHasher::new(hash_seed));
-        let recent = Recent::new(settings.recent_bytes, first_seq - 1);
+        let base_seq = first_seq.max(1) - 1;
+        let recent = Recent::new(settings.recent_bytes, base_seq);
+        let from = Beginning { epoch, base_seq, head_seq: base_seq, hash_seed };
+        Self::begin(settings, from, recent, workers)
+    }
+
+    /// A log that goes on from somewhere.
+    pub(super) fn begin(
+        settings: JournalSettings,
+        from: Beginning,
+        recent: Recent,
+        workers: usize,
+    ) -> (Arc<Self>, Vec<Reader>) {
+        let hasher = KeyHasher::new(from.hash_seed);
         let (ring, readers) = Ring::new(settings.entries, settings.bytes_max, recent, workers);
         let journal = Self {
             ring,
             store: Store::new(settings.store, hasher),
-            epoch,
-            first_seq,
+            epoch: from.epoch,
+            base_seq: from.base_seq,
+            first_seq: from.head_seq + 1,
             hasher,
             parked: Parked::default(),
             wakes: Wakes::new(workers),
@@ -150,9 +177,16 @@ impl Journal {
         self.first_seq + self.ring.claimed() - 1
     }
 
-    /// The number before the first id.
+    /// The number before the first id of the log.
     #[must_use]
     pub fn base_seq(&self) -> u64 {
+        self.base_seq
+    }
+
+    /// The newest id that was given out before this process took the log over; with a log of its
+    /// own the number before the first.
+    #[must_use]
+    pub fn start_seq(&self) -> u64 {
         self.first_seq - 1
     }
 

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::aim::Aim;
@@ -13,7 +14,7 @@ use crate::proto::sse::{EventId, Frame};
 /// A channel's name with its hash, computed once.
 ///
 /// Users, tenants and the broadcast are channels too: `user:42`, `tenant:t1`, `broadcast`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ChannelKey {
     /// Hash of the name, the same for every room of this process.
     pub hash: u64,
@@ -40,6 +41,11 @@ impl KeyHasher {
             #[cfg(test)]
             mask: u64::MAX,
         }
+    }
+
+    /// What it was made of.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Two hashes for all names: whoever looks names up has to compare them.
@@ -73,7 +79,7 @@ impl PartialEq for ChannelKey {
 impl Eq for ChannelKey {}
 
 /// An event ready to be appended: encoded, not yet in the order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Draft {
     /// The encoded block, its id still blank.
     pub frame: Frame,
@@ -95,7 +101,7 @@ pub struct Draft {
 }
 
 /// An event in the order. Shared by reference by every reader; never changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
     /// Its place in the order, the number in its id.
     pub seq: u64,

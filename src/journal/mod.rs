@@ -8,6 +8,7 @@ mod parked;
 mod receipt;
 mod recent;
 mod ring;
+mod snapshot;
 mod store;
 mod wake;
 
@@ -18,6 +19,7 @@ pub use namespace::{Mode, Namespace, Namespaces, Overflow};
 pub use parked::{Parked, Ticket};
 pub use receipt::{Receipt, Written};
 pub use ring::Reader;
+pub use snapshot::{JournalRecord, Unsound, hash_witness};
 pub use store::{Purpose, Range, Span, StoreSettings};
 pub use wake::Wakes;
 

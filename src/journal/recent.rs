@@ -32,6 +32,11 @@ impl Recent {
         }
     }
 
+    /// All of it, oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.events.iter()
+    }
+
     /// Newest id no longer here.
     pub(super) fn floor(&self) -> u64 {
         self.floor

@@ -1,5 +1,6 @@
 //! Channel names and patterns.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Longest channel name, bytes after percent-decoding.
@@ -78,9 +79,24 @@ pub fn tenant_channel(tenant: &str) -> Result<String, NameError> {
 /// rest (one part or more).
 ///
 /// It matches reserved names only where it is spelled with their prefix: `user:*`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     text: Box<str>,
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.text.into()
+    }
 }
 
 impl Pattern {

@@ -144,7 +144,7 @@ impl<D: Driver> Worker<D> {
         let visit_ms = pulse.interval_ms() / VISITS_PER_HEARTBEAT;
         let broadcast = channel::BROADCAST.into();
         let hasher = node.journal.hasher();
-        let last_seq = node.journal.base_seq();
+        let last_seq = node.journal.start_seq();
         Self {
             index,
             driver,

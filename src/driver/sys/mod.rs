@@ -16,6 +16,7 @@ pub mod enter;
 pub mod kernel;
 pub mod limits;
 pub mod memory;
+pub mod moving;
 pub mod ring;
 pub mod send;
 

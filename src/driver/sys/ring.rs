@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use io_uring::types::{self, CancelBuilder, DestinationSlot, Timespec};
@@ -78,6 +78,8 @@ pub struct Ring {
     pub(super) counts: RingCounts,
     /// Addresses of connects not yet submitted.
     pub(super) outbound: Outbound,
+    /// Plain descriptors made of direct ones, by index.
+    pub(super) installed: Vec<(u32, Result<OwnedFd, Errno>)>,
     /// Its operations are left to the kernel, with the memory they may write to.
     abandoned: bool,
     /// A registered ring fd is an index in a table of this task, another task's means another
@@ -159,6 +161,7 @@ impl Ring {
             dead: None,
             counts: RingCounts::default(),
             outbound: Outbound::default(),
+            installed: Vec::new(),
             abandoned: false,
             bound: PhantomData,
         };
@@ -343,6 +346,10 @@ impl Ring {
         let peer = match data {
             // SAFETY: an accept is one-shot, so this is its last completion.
             UserData::Accept { address, .. } => unsafe { self.addresses.take(address) },
+            UserData::Install { index } => {
+                self.installed(index, result);
+                None
+            }
             _ => None,
         };
         Event { data, result, more: cqueue::more(flags), buffer, peer }

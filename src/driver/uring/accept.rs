@@ -97,6 +97,8 @@ pub(super) struct Accepting {
     pub(super) filling: usize,
     /// Which listener is served first; moves on so that scarce room is shared.
     first: usize,
+    /// Clients wait in the backlog.
+    pub(super) paused: bool,
 }
 
 impl Accepting {
@@ -133,12 +135,18 @@ impl Accepting {
             undelivered: 0,
             filling: 0,
             first: 0,
+            paused: false,
         })
     }
 
     /// The worker has taken all completions.
     pub(super) fn delivered(&mut self) {
         self.undelivered = 0;
+    }
+
+    /// Nothing is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.undelivered == 0
     }
 
     /// When a pause ends, if there is one.
@@ -167,6 +175,12 @@ impl UringDriver {
         if excess > 0 {
             self.cancel_accepts(excess);
         }
+    }
+
+    /// Puts no further accept in flight, and takes back those that are.
+    pub(super) fn pause(&mut self) {
+        self.accepting.paused = true;
+        self.cancel_accepts(usize::MAX);
     }
 
     /// Cancels accepts until no more than all but `excess` are in flight; those on their way out
@@ -233,6 +247,9 @@ impl UringDriver {
 
     /// Puts accepts in flight where there is room, and closes listeners that are done.
     pub(super) fn arm_accepts(&mut self) {
+        if self.accepting.paused {
+            return;
+        }
         let (share, count) = (self.accepting.share(), self.accepting.listeners.len());
         for turn in 0..count {
             self.arm_listener((self.accepting.first + turn) % count, share);

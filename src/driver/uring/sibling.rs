@@ -145,6 +145,13 @@ impl Bank {
         }
     }
 
+    /// Forgets a receive that waits for a buffer. True if it did.
+    pub(super) fn feed_no_more(&mut self, id: ConnId) -> bool {
+        let before = self.starved.len();
+        self.starved.retain(|(_, other)| *other != id);
+        self.starved.len() < before
+    }
+
     pub(super) fn recycle(&mut self, buffer: u16) {
         self.ring.recycle(buffer);
         if let Some((index, id)) = self.starved.pop_front() {

@@ -117,6 +117,7 @@ impl UringDriver {
             UserData::Sibling { ring } => self.take_signal(usize::from(ring)),
             UserData::Ignored
             | UserData::Alarm
+            | UserData::Install { .. }
             | UserData::Open { .. }
             | UserData::Connect { .. }
             | UserData::Stream { .. }

@@ -16,8 +16,11 @@
 
 mod record;
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::fmt;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use record::Shard;
 
@@ -36,11 +39,55 @@ pub enum Scope {
 
 /// A scope and a name, hashed under a secret of this run, so that nobody can choose a name that
 /// shares another's cap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CapKey(u64);
 
+/// SipHash that begins with a secret: who does not know it cannot choose names that meet. Unlike
+/// the standard library's own random state it can be handed to another process.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Keyed([u64; 2]);
+
+impl fmt::Debug for Keyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyed(***)")
+    }
+}
+
+impl Default for Keyed {
+    /// With a secret of its own.
+    fn default() -> Self {
+        Self([0, 1].map(|half| RandomState::new().hash_one(half)))
+    }
+}
+
+impl Keyed {
+    /// Another number where this way of hashing is another one.
+    #[must_use]
+    pub fn witness() -> u64 {
+        Self([1, 2]).hash_one("ringcast")
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        self.0.iter().for_each(|half| hasher.write_u64(*half));
+        hasher
+    }
+}
+
+/// The streams of all keys, for another process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CapsRecord {
+    hasher: Keyed,
+    /// The oldest stream of a key first.
+    streams: Vec<(CapKey, StreamId)>,
+}
+
 /// A stream of this node: its worker, slot and that slot's generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamId(u64);
 
 impl StreamId {
@@ -107,14 +154,36 @@ struct Place(Mutex<Shard>);
 
 /// The streams of a node by what caps count.
 #[derive(Debug)]
-pub struct Caps<S = RandomState> {
+pub struct Caps<S = Keyed> {
     hasher: S,
     shards: Box<[Place]>,
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Self::with_hasher(RandomState::new())
+        Self::with_hasher(Keyed::default())
+    }
+}
+
+impl Caps {
+    /// Writes all down.
+    #[must_use]
+    pub fn record(&self) -> CapsRecord {
+        let mut streams = Vec::new();
+        for place in &self.shards {
+            lock(place).each(|key, id| streams.push((CapKey(key), id)));
+        }
+        CapsRecord { hasher: self.hasher, streams }
+    }
+
+    /// Goes on with what another process has written down.
+    #[must_use]
+    pub fn restore(record: CapsRecord) -> Self {
+        let caps = Self::with_hasher(record.hasher);
+        for (key, id) in record.streams {
+            caps.try_enter(key, id, usize::MAX, OnLimit::Reject);
+        }
+        caps
     }
 }
 

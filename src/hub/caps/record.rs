@@ -140,6 +140,17 @@ impl Shard {
         }
     }
 
+    /// Every stream with its key, the oldest of a key first.
+    pub(super) fn each(&self, mut found: impl FnMut(u64, StreamId)) {
+        self.one.iter().for_each(|one| found(one.key, one.id));
+        for few in &self.few {
+            few.ids.iter().take(few.len()).for_each(|id| found(few.key, *id));
+        }
+        for many in &self.many {
+            many.in_order().for_each(|(_, id)| found(many.key, id));
+        }
+    }
+
     pub(super) fn keys(&self) -> usize {
         self.one.len() + self.few.len() + self.many.len()
     }

@@ -241,3 +241,29 @@ fn threads_together_lose_no_stream() {
     let entered = usize::from(THREADS) * ROUNDS as usize;
     assert_eq!(inside + ended.load(Ordering::Relaxed), entered);
 }
+
+#[test]
+fn another_process_goes_on_with_them() {
+    let caps = Caps::default();
+    let (few, many) = (caps.key(Scope::User, "few"), caps.key(Scope::Tenant, "many"));
+    for number in 0..9 {
+        caps.try_enter(many, id(number), 99, OnLimit::Reject);
+    }
+    caps.leave(many, id(0));
+    for number in [20, 10, 15] {
+        caps.try_enter(few, id(number), 99, OnLimit::Reject);
+    }
+    let record = postcard::to_stdvec(&caps.record()).unwrap();
+    let moved = Caps::restore(postcard::from_bytes(&record).unwrap());
+    assert_eq!(moved.key(Scope::User, "few"), few, "names have the same keys there");
+    assert_eq!((moved.count(few), moved.count(many)), (3, 8));
+    for oldest in [20, 10, 15] {
+        let newest = id(oldest + 100);
+        assert_eq!(moved.try_enter(few, newest, 3, OnLimit::EvictOldest), Entry::Evict(id(oldest)));
+    }
+    for oldest in 1..9 {
+        let newest = id(oldest + 100);
+        let entry = moved.try_enter(many, newest, 8, OnLimit::EvictOldest);
+        assert_eq!(entry, Entry::Evict(id(oldest)));
+    }
+}

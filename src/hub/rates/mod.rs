@@ -14,6 +14,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 /// Bounds of a table.
@@ -61,8 +62,8 @@ pub struct Due<T> {
 }
 
 /// An open window.
-#[derive(Debug)]
-struct Window<T> {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Window<T> {
     target: Box<str>,
     event: Box<str>,
     window_ms: u64,
@@ -137,6 +138,22 @@ impl<T> Rates<T> {
     #[must_use]
     pub fn due_at_ms(&self) -> Option<u64> {
         self.openings.peek().map(|Reverse((at_ms, _))| *at_ms)
+    }
+
+    /// All open windows with what they hold, for another process.
+    pub fn windows(&self) -> impl Iterator<Item = &Window<T>> {
+        self.windows.iter().map(|(_, window)| window)
+    }
+
+    /// Takes a window over from another process.
+    pub fn take_over(&mut self, window: Window<T>) {
+        let hash = self.hasher.hash_one((&*window.target, &*window.event));
+        self.held_bytes += window.held.as_ref().map_or(0, |(_, weight)| *weight);
+        let opens_at_ms = window.opens_at_ms;
+        let at = self.windows.insert(window);
+        let (hasher, windows) = (&self.hasher, &self.windows);
+        self.index.insert_unique(hash, at, |other| hash_of(hasher, windows, *other));
+        self.openings.push(Reverse((opens_at_ms, at)));
     }
 
     /// Open windows.

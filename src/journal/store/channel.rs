@@ -46,10 +46,10 @@ pub(super) struct Channel {
     pub(super) window: VecDeque<Arc<Event>>,
     pub(super) window_bytes: usize,
     /// Where the history begins in `window`: entries before it are there for laggards only.
-    history_start: usize,
+    pub(super) history_start: usize,
     /// Storable events of the history.
-    history_events: usize,
-    history_bytes: usize,
+    pub(super) history_events: usize,
+    pub(super) history_bytes: usize,
     /// Highest id of a storable event that a reconnect can no longer have.
     pub(super) resume_floor: u64,
     /// Highest id that a laggard can no longer have.

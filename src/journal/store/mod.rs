@@ -5,6 +5,7 @@
 
 mod channel;
 mod shard;
+mod snapshot;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use smallvec::SmallVec;
 
 pub use channel::{Purpose, Range, Span};
+pub(super) use snapshot::StoreRecord;
 use shard::{Shard, ShardBounds};
 
 use super::event::{ChannelKey, Event, KeyHasher};

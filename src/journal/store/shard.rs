@@ -13,14 +13,14 @@ use crate::proto::channel::{Pattern, is_reserved};
 
 /// What is remembered of a dropped channel, so that a later resume is told of its hole.
 #[derive(Debug, Clone, Copy)]
-struct Tombstone {
+pub(super) struct Tombstone {
     /// Nothing at or below this id can be had any more.
-    floor: u64,
-    until_ms: u64,
+    pub(super) floor: u64,
+    pub(super) until_ms: u64,
 }
 
 /// A publisher's scope and its own key.
-type Idempotency = (u64, Box<str>);
+pub(super) type Idempotency = (u64, Box<str>);
 
 /// Bounds of the side tables of a shard.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ pub(super) struct ShardBounds {
 /// With a million users most channels are a user's own, with one subscriber and no event.
 #[derive(Debug)]
 pub(super) struct Entry {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     pub(super) subscribers: u32,
     namespace: u32,
     /// None: nothing was published since it is known, nor before.
@@ -49,16 +49,16 @@ pub(super) struct Entry {
 pub(super) struct Shard {
     /// For tables that grow: an entry does not keep its name's hash.
     hasher: KeyHasher,
-    channels: HashTable<Entry>,
+    pub(super) channels: HashTable<Entry>,
     /// Names that a pattern can match, in order. Users and tenants, of whom there are most, are
     /// not among them.
     names: BTreeSet<Arc<str>>,
-    tombstones: HashMap<u64, Tombstone>,
-    tombstone_order: VecDeque<(u64, u64)>,
+    pub(super) tombstones: HashMap<u64, Tombstone>,
+    pub(super) tombstone_order: VecDeque<(u64, u64)>,
     /// Floor of channels nobody remembers.
-    floor: u64,
-    keys: HashMap<Idempotency, u64>,
-    key_order: VecDeque<(u64, Idempotency)>,
+    pub(super) floor: u64,
+    pub(super) keys: HashMap<Idempotency, u64>,
+    pub(super) key_order: VecDeque<(u64, Idempotency)>,
     sweep_at: usize,
 }
 

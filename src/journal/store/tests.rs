@@ -10,7 +10,7 @@ use crate::journal::{Journal, JournalSettings, Reader, Refused};
 const EVENTS_MAX: usize = 4;
 const IDLE_MS: u64 = 100;
 
-fn journal(leave_tombstones: bool, window_bytes: usize) -> (Arc<Journal>, Vec<Reader>) {
+fn settings(leave_tombstones: bool, window_bytes: usize) -> JournalSettings {
     let namespace = Namespace {
         history_events: EVENTS_MAX,
         laggard_window_bytes: window_bytes,
@@ -22,8 +22,11 @@ fn journal(leave_tombstones: bool, window_bytes: usize) -> (Arc<Journal>, Vec<Re
         leave_tombstones,
         ..StoreSettings::default()
     };
-    let settings = JournalSettings { entries: 1 << 12, store, ..JournalSettings::default() };
-    Journal::new(settings, epoch(), 1, 7, 1)
+    JournalSettings { entries: 1 << 12, store, ..JournalSettings::default() }
+}
+
+fn journal(leave_tombstones: bool, window_bytes: usize) -> (Arc<Journal>, Vec<Reader>) {
+    Journal::new(settings(leave_tombstones, window_bytes), epoch(), 1, 7, 1)
 }
 
 fn append(journal: &Journal, name: &str, store: bool, now_ms: u64) -> u64 {
@@ -45,7 +48,7 @@ proptest! {
     /// its id, or is told of a hole.
     #[test]
     fn a_resume_is_exact_or_told(ops in prop::collection::vec((0u8..12, 0usize..3), 1..120)) {
-        let (journal, _readers) = journal(true, 200);
+        let (mut journal, mut readers) = journal(true, 200);
         let names = ["a", "b", "c"];
         let mut all: Vec<(u64, usize, bool)> = Vec::new();
         let mut now_ms = 1;
@@ -56,6 +59,14 @@ proptest! {
                     all.push((append(&journal, names[channel], store, now_ms), channel, store));
                 }
                 8 => now_ms += IDLE_MS / 2,
+                9 => {
+                    // Another process goes on with it.
+                    readers[0].finish(journal.head_seq() - journal.start_seq());
+                    let record = postcard::to_stdvec(&journal.record()).unwrap();
+                    let record = postcard::from_bytes(&record).unwrap();
+                    let settings = settings(true, 200);
+                    (journal, readers) = Journal::restore(record, settings, 1).unwrap();
+                }
                 _ => (0..SHARDS).for_each(|shard| journal.sweep(shard, now_ms, 1)),
             }
             let head = journal.head_seq();

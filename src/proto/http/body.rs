@@ -1,5 +1,6 @@
 //! Request bodies: by length and chunked (RFC 9112 sections 6 and 7).
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::head::Framing;
@@ -40,7 +41,7 @@ pub struct Fed {
     pub done: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Plain bytes left.
     Length(u64),
@@ -66,7 +67,7 @@ enum State {
 }
 
 /// A body being read.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Body {
     state: State,
     taken: u64,
@@ -88,6 +89,16 @@ impl Body {
             Framing::Chunked => SIZE,
         };
         Ok(Self { state, taken: 0, bytes_max })
+    }
+
+    /// All that is missing of it lies in `input`, as far as that can be told without reading it.
+    #[must_use]
+    pub fn is_all_in(&self, input: &[u8]) -> bool {
+        match self.state {
+            State::Done => true,
+            State::Length(left) => left <= input.len() as u64,
+            _ => false,
+        }
     }
 
     /// Takes input; decoded bytes go to the end of `out`.

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::id::{Epoch, EventId};
 use crate::proto::gzip;
 
@@ -14,13 +16,15 @@ const ID_ROOM: usize = ID_FIELD.len() + EventId::TEXT_MAX + 1;
 /// It is encoded before the id is known (outside every lock) and stamped in place afterwards.
 /// Every line end in the data (LF, CR or CRLF) begins a new `data:` line, so no byte of it can
 /// be read as a field of its own (WHATWG HTML 9.2.5 splits lines at all three).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Frame {
+    #[serde(with = "serde_bytes")]
     bytes: Box<[u8]>,
     start: u32,
     event_len: u32,
     data_at: u32,
     /// The stamped block as a gzip segment, once somebody has asked for it.
+    #[serde(skip)]
     segment: OnceLock<Box<[u8]>>,
 }
 
@@ -105,6 +109,19 @@ impl Frame {
     #[must_use]
     pub fn made_segment(&self) -> Option<&[u8]> {
         self.segment.get().map(|segment| &**segment)
+    }
+
+    /// The same with a segment that was made elsewhere.
+    #[must_use]
+    pub fn with_segment(self, segment: Box<[u8]>) -> Self {
+        Self { segment: OnceLock::from(segment), ..self }
+    }
+
+    /// Its parts fit each other: what was read from outside may be used.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let (start, data_at) = (self.start as usize, self.data_at as usize);
+        start <= ID_ROOM && ID_ROOM <= data_at && data_at + 2 <= self.bytes.len()
     }
 
     /// Bytes of memory the block holds, a segment aside (which is hardly ever longer).

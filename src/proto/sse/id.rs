@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Names one life of a log: 8 base36 characters, chosen when the log begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epoch([u8; Self::LEN]);
 
 impl Epoch {
@@ -46,7 +48,7 @@ impl fmt::Display for Epoch {
 }
 
 /// The id of one event: which log, and its place in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventId {
     /// The log's life.
     pub epoch: Epoch,
