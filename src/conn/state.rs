@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Reads a request head; also idle between two requests.
     Head,
@@ -103,6 +105,12 @@ impl State {
     #[must_use]
     pub fn is_subscribed(self) -> bool {
         matches!(self, Self::Streaming | Self::Polling)
+    }
+
+    /// Both halves are shut.
+    #[must_use]
+    pub fn is_closing(self) -> bool {
+        matches!(self, Self::Closing | Self::Closed)
     }
 
     /// On its way out: no more bytes are sent, input is thrown away.

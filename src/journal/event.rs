@@ -79,7 +79,7 @@ impl PartialEq for ChannelKey {
 impl Eq for ChannelKey {}
 
 /// An event ready to be appended: encoded, not yet in the order.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Draft {
     /// The encoded block, its id still blank.
     pub frame: Frame,

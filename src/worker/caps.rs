@@ -29,11 +29,11 @@ const RETRY_AFTER_S: u32 = 5;
 /// What all workers of a node count together.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    caps: Caps,
+    pub(super) caps: Caps,
     /// Something has been counted: streams that end have to be looked for.
-    used: AtomicBool,
+    pub(super) used: AtomicBool,
     /// Streams of the node.
-    streams: AtomicUsize,
+    pub(super) streams: AtomicUsize,
     connects: Mutex<Option<(ConnectRateOptions, ConnectRate)>>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Admission {
 #[derive(Debug, Default)]
 pub(super) struct OwnCaps {
     /// Keys of addresses by slot, while addresses have a cap.
-    addresses: HashMap<u32, CapKey>,
+    pub(super) addresses: HashMap<u32, CapKey>,
     /// Streams that are to go first.
     oldest: VecDeque<ConnId>,
 }

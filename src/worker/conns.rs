@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::changes::Asks;
 use super::parked::PublishJob;
 use super::route::Awaited;
@@ -26,7 +28,7 @@ pub(super) enum Half {
 }
 
 /// How events are written for this connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Form {
     /// Event stream.
     Sse,
@@ -50,6 +52,9 @@ pub(super) struct Request {
     pub(super) scan: Scan,
     /// The body being read and what it is for.
     pub(super) body: Option<(Body, Awaited)>,
+    /// The head of the request whose body is being read, where that took more than one read:
+    /// another process reads on by it.
+    pub(super) head: Option<Box<[u8]>>,
     /// Decoded body bytes.
     pub(super) content: Vec<u8>,
     /// The head or body must be complete by then, monotonic ms; `u64::MAX` while it is answered.
@@ -72,7 +77,7 @@ pub(super) struct Request {
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     /// What a full send buffer kept back.
-    half: Option<Half>,
+    pub(super) half: Option<Half>,
     /// Only these event names.
     pub(super) events: Option<Box<[Box<str>]>>,
     /// Whose stream it is (nobody's: empty), where it receives channels of other users.
@@ -106,7 +111,7 @@ impl Form {
 }
 
 /// A stream that has not yet caught up for the first time.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Join {
     /// Replay ends here; later events are live.
     pub(super) until_seq: u64,
@@ -159,6 +164,13 @@ pub(super) struct Conn {
     pub(super) extra: Option<Box<Extra>>,
 }
 
+impl Request {
+    /// It waits for something else than input.
+    pub(super) fn waits(&self) -> bool {
+        self.job.is_some() || self.asks.is_some() || self.waiting.is_some()
+    }
+}
+
 impl Extra {
     /// Nothing in it is needed any more.
     pub(super) fn is_plain(&self) -> bool {
@@ -178,6 +190,31 @@ impl Extra {
 }
 
 impl Conn {
+    /// One that has just begun, without a socket.
+    pub(super) fn nobody() -> Self {
+        Self {
+            sock: Sock(u32::MAX),
+            generation: 0,
+            planned: 0,
+            sent_at_ms: 0,
+            since_ms: 0,
+            behind_since_ms: 0,
+            position: 0,
+            state: State::Head,
+            armed: Armed::default(),
+            form: Form::Sse,
+            behind: false,
+            linked: false,
+            timer_ms: 0,
+            timed: false,
+            queued: false,
+            heartbeat: Heartbeat::Short,
+            request: None,
+            extra: None,
+            expires_unix_s: 0,
+        }
+    }
+
     /// It needs its own encoding: another form, or a filter.
     pub(super) fn is_custom(&self) -> bool {
         !self.form.is_shared() || self.extra.as_ref().is_some_and(|extra| extra.events.is_some())
@@ -270,23 +307,10 @@ impl Conns {
         let slot = self.slab.insert(Conn {
             sock,
             generation,
-            planned: 0,
             sent_at_ms: now_ms,
             since_ms: now_ms,
-            behind_since_ms: 0,
-            position: 0,
-            state: State::Head,
-            armed: Armed::default(),
-            form: Form::Sse,
-            behind: false,
-            linked: false,
-            timer_ms: 0,
-            timed: false,
-            queued: false,
-            heartbeat: Heartbeat::Short,
             request: Some(request),
-            extra: None,
-            expires_unix_s: 0,
+            ..Conn::nobody()
         });
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         self.slots = self.slots.max(slot.saturating_add(1));
@@ -306,6 +330,25 @@ impl Conns {
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.slab.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// Connections of another process, each at its slot, in rising order.
+    pub(super) fn take_over(
+        all: impl IntoIterator<Item = (u32, Conn)>,
+        slots: u32,
+        next_generation: u32,
+    ) -> Self {
+        let mut conns = Self { slab: Shelves::new(), next_generation, slots };
+        let mut empty = Vec::new();
+        for (slot, conn) in all {
+            while conns.slab.len() < slot as usize {
+                empty.push(conns.slab.insert(Conn::nobody()));
+            }
+            conns.slab.insert(conn);
+        }
+        // The lowest places are given out first.
+        empty.into_iter().rev().for_each(|slot| drop(conns.slab.remove(slot)));
+        conns
     }
 
     /// Slots of streams and waiting long-polls.

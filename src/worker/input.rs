@@ -37,7 +37,7 @@ impl<D: Driver> Worker<D> {
     }
 
     pub(super) fn arm_receive(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.conns.get_mut(id).filter(|_| !self.holding) else { return };
         let sock = conn.sock;
         if conn.armed.insert(Operation::Receive) {
             self.driver.receive(sock, id);
@@ -46,7 +46,7 @@ impl<D: Driver> Worker<D> {
 
     /// The same where all input has just been read.
     fn arm_receive_later(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.conns.get_mut(id).filter(|_| !self.holding) else { return };
         let sock = conn.sock;
         if conn.armed.insert(Operation::Receive) {
             self.driver.receive_later(sock, id);
@@ -92,6 +92,10 @@ impl<D: Driver> Worker<D> {
         if self.conns.disarm(id, Operation::Receive).is_none() {
             return;
         }
+        if errno == libc::ECANCELED && self.conns.get(id).is_some_and(|c| !c.state.is_closing()) {
+            // Taken back by us, and meanwhile perhaps no longer wanted back.
+            return self.read_on(id);
+        }
         if errno == libc::ENOBUFS {
             return self.arm_receive(id);
         }
@@ -102,7 +106,7 @@ impl<D: Driver> Worker<D> {
     /// Runs all complete requests in `input`, keeps what is left of it, and answers.
     pub(super) fn process(&mut self, id: ConnId, input: Vec<u8>) {
         let mut at = 0;
-        while let Some(conn) = self.conns.get_mut(id) {
+        while let Some(conn) = self.conns.get_mut(id).filter(|_| !self.holding) {
             let closing = conn.request.as_ref().is_none_or(|request| request.is_last());
             let rest = &input[at..];
             let used = match conn.state {
@@ -133,6 +137,14 @@ impl<D: Driver> Worker<D> {
                 input.shrink_to(64 << 10);
                 self.input = input;
             }
+        }
+    }
+
+    /// Waits for input again, after it was taken back from the kernel.
+    pub(super) fn read_on(&mut self, id: ConnId) {
+        match self.conns.get(id).map(|conn| conn.state) {
+            Some(State::Lingering) => self.arm_receive(id),
+            _ => self.go_on(id),
         }
     }
 
@@ -181,7 +193,12 @@ impl<D: Driver> Worker<D> {
                 if matches!(next, Next::Body(..)) && head.expects_continue() && input.len() == len {
                     self.out.extend_from_slice(CONTINUE);
                 }
+                let (head, rest) = input.split_at(len);
+                let half = matches!(&next, Next::Body(body, _) if !body.is_all_in(rest));
                 self.take_next(id, next);
+                if half && let Some(request) = self.request_of(id) {
+                    request.head = Some(head.into());
+                }
                 Some(len)
             }
         }
@@ -262,6 +279,7 @@ impl<D: Driver> Worker<D> {
             return (fed.used > 0).then_some(fed.used);
         }
         let (_, awaited) = request.body.take()?;
+        request.head = None;
         let content = std::mem::take(&mut request.content);
         request.deadline_ms = u64::MAX;
         match awaited {
@@ -275,6 +293,11 @@ impl<D: Driver> Worker<D> {
             request.content.shrink_to(16 << 10);
         }
         Some(fed.used)
+    }
+
+    /// The request that a connection reads.
+    pub(super) fn request_of(&mut self, id: ConnId) -> Option<&mut Request> {
+        self.conns.get_mut(id)?.request.as_deref_mut()
     }
 
     /// Plans the answers gathered so far.
@@ -360,13 +383,14 @@ impl<D: Driver> Worker<D> {
 }
 
 impl Request {
-    fn new(peer: IpAddr, awaits_proxy: bool, deadline_ms: u64) -> Self {
+    pub(super) fn new(peer: IpAddr, awaits_proxy: bool, deadline_ms: u64) -> Self {
         Self {
             peer,
             awaits_proxy,
             buffer: Vec::new(),
             scan: Scan::default(),
             body: None,
+            head: None,
             content: Vec::new(),
             deadline_ms,
             begun: false,

@@ -7,12 +7,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::Worker;
 use super::parked::{Accepted, Outcome};
 use crate::driver::Driver;
-use crate::hub::rates::{Decision, RateLimits, Rates};
+use crate::hub::rates::{Decision, RateLimits, Rates, Window};
 use crate::journal::{Draft, Refused};
 use crate::proto::http::Problem;
 use crate::proto::publish::DELAY_MS_MAX;
@@ -104,6 +105,55 @@ fn weight(draft: &Draft) -> usize {
     draft.frame.size() + size_of_val(&*draft.targets) + aim + size_of::<Draft>()
 }
 
+/// What a core still has to append, for the core of another process.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct LateRecord {
+    /// When it is due (monotonic ms), its number, the event.
+    delayed: Vec<(u64, u64, Draft)>,
+    taken: u64,
+}
+
+impl Late {
+    /// Nothing is due that has not been appended.
+    pub(super) fn is_idle(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    pub(super) fn record(&self) -> LateRecord {
+        let delayed = self.delayed.iter();
+        let delayed = delayed.map(|Reverse(one)| (one.due_ms, one.number, one.draft.clone()));
+        LateRecord { delayed: delayed.collect(), taken: self.taken }
+    }
+
+    /// `opens_at_ms`: when the first window of the node opens.
+    pub(super) fn restore(record: LateRecord, opens_at_ms: Option<u64>) -> Self {
+        let delayed = record.delayed.into_iter();
+        let delayed: BinaryHeap<_> = delayed
+            .map(|(due_ms, number, draft)| Reverse(Delayed { due_ms, number, draft }))
+            .collect();
+        let delayed_bytes = delayed.iter().map(|Reverse(one)| weight(&one.draft)).sum();
+        Self { delayed, delayed_bytes, taken: record.taken, opens_at_ms, due: VecDeque::new() }
+    }
+}
+
+impl Held {
+    /// The windows that are open, with what they hold.
+    pub(super) fn record(&self) -> Vec<Window<Draft>> {
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.windows().cloned().collect()
+    }
+
+    pub(super) fn take_over(&self, windows: Vec<Window<Draft>>) {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.into_iter().for_each(|window| rates.take_over(window));
+    }
+
+    /// When the first window opens, monotonic ms.
+    pub(super) fn opens_at_ms(&self) -> Option<u64> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).due_at_ms()
+    }
+}
+
 impl<D: Driver> Worker<D> {
     /// Puts an event aside for `delay_ms`.
     pub(super) fn delay(&mut self, draft: Draft, delay_ms: u64) -> Outcome {
@@ -181,6 +231,9 @@ impl<D: Driver> Worker<D> {
     /// Appends what is due.
     pub(super) fn append_late(&mut self) {
         let now_ms = self.now.mono_ms;
+        if self.holding {
+            return self.append_due();
+        }
         if self.late_at_ms() > now_ms && self.late.due.is_empty() {
             return;
         }

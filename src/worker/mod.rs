@@ -9,6 +9,7 @@ mod close;
 mod conns;
 mod deliver;
 mod flush;
+mod handover;
 mod input;
 mod late;
 mod leaving;
@@ -43,6 +44,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 pub use aliases::{Access, Alias, Serves};
+pub use handover::{Handover, NodeRecord, WorkerRecord, hash_witness};
 pub use late::EventRates;
 pub use node::{Live, Node, Phase};
 pub use options::{
@@ -76,6 +78,15 @@ struct Queues {
     /// Until then more small work is expected.
     small_until_ms: u64,
     catch_up: VecDeque<ConnId>,
+}
+
+/// Why a worker has stopped turning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It is done.
+    Finished,
+    /// Its connections stand still, to be handed over; it may be told to go on.
+    Frozen,
 }
 
 /// One core's loop over its connections.
@@ -123,6 +134,10 @@ pub struct Worker<D: Driver> {
     /// Events were appended in this turn: sleepers have to be rung.
     appended: bool,
     drain: Option<tick::Drain>,
+    /// Nothing new is read: another process is to go on with the connections.
+    holding: bool,
+    /// Bodies of which another process has read a part.
+    half_read: Vec<(ConnId, handover::HalfRead)>,
     sweep_at_ms: u64,
     sweep_part: usize,
     inbox: Vec<Completion>,
@@ -177,6 +192,8 @@ impl<D: Driver> Worker<D> {
             spreads: spread::Spreads::default(),
             appended: false,
             drain: None,
+            holding: false,
+            half_read: Vec::new(),
             sweep_at_ms: now.mono_ms,
             sweep_part: index,
             inbox: Vec::new(),
@@ -213,9 +230,15 @@ impl<D: Driver> Worker<D> {
         self.stripes = Stripes::new(visit_ms, self.now.mono_ms);
     }
 
-    /// Turns until the node stops, or has drained.
-    pub fn run(&mut self) {
-        while !self.is_finished() {
+    /// Turns until the node stops, has drained, or hands its connections over.
+    pub fn run(&mut self) -> Left {
+        loop {
+            if self.is_finished() {
+                return Left::Finished;
+            }
+            if self.holding && self.node.handover.is_frozen() {
+                return Left::Frozen;
+            }
             self.turn();
         }
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::caps::Admission;
+use super::handover::Handover;
 use super::late::Held;
 use super::options::Options;
 use super::orders::Orders;
@@ -56,11 +57,13 @@ pub struct Node {
     pub journal: Arc<Journal>,
     /// What workers are asked to do.
     pub orders: Orders,
+    /// Whether another process takes over.
+    pub handover: Handover,
     /// The operator has switched the service off.
-    disabled: AtomicBool,
+    pub(super) disabled: AtomicBool,
     /// Names of connections.
     pub names: ConnectionNames,
-    revocations: RwLock<Revocations>,
+    pub(super) revocations: RwLock<Revocations>,
     pub(super) admission: Admission,
     pub(super) held: Held,
     pub(super) sessions: Sessions,
@@ -96,6 +99,7 @@ impl Node {
             replaced: AtomicU64::new(0),
             journal,
             orders: Orders::new(workers),
+            handover: Handover::new(workers),
             disabled: AtomicBool::new(false),
             names,
             revocations: RwLock::default(),

@@ -79,6 +79,11 @@ impl Orders {
         waiting.some.store(true, Ordering::Release);
     }
 
+    /// A worker has none waiting.
+    pub(super) fn is_empty(&self, worker: usize) -> bool {
+        self.0.get(worker).is_none_or(|waiting| !waiting.some.load(Ordering::Acquire))
+    }
+
     /// Takes all orders of a worker, in the order in which they came.
     fn take(&self, worker: usize) -> Vec<Order> {
         let Some(waiting) = self.0.get(worker) else { return Vec::new() };

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smallvec::SmallVec;
 
@@ -60,7 +61,7 @@ pub(super) enum Progress {
 }
 
 /// Results of an NDJSON body so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lines {
     seen: u64,
     published: u64,
@@ -69,7 +70,55 @@ pub(super) struct Lines {
     failed: u64,
     first_seq: Option<u64>,
     last_seq: Option<u64>,
+    #[serde(with = "problems")]
     problems: Vec<(u64, Problem)>,
+}
+
+/// Problems by line, in the words that an answer tells of them.
+mod problems {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::proto::http::Problem;
+
+    /// Those that a line may have.
+    const KINDS: [&str; 12] = [
+        "bad-publish",
+        "bad-envelope",
+        "conflict",
+        "event-too-large",
+        "journal-full",
+        "line-too-large",
+        "pattern-too-broad",
+        "publish-denied",
+        "random",
+        "seal",
+        "too-many-channels",
+        "too-many-delayed",
+    ];
+
+    type Told = (u64, u16, String, String, Option<String>);
+
+    pub(super) fn serialize<S: Serializer>(
+        all: &[(u64, Problem)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let told = all.iter().map(|(line, of)| {
+            (*line, of.status, of.kind.to_owned(), of.detail.clone(), of.hint.clone())
+        });
+        told.collect::<Vec<Told>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(u64, Problem)>, D::Error> {
+        let all = Vec::<Told>::deserialize(deserializer)?.into_iter();
+        let all = all.map(|(line, status, kind, detail, hint)| {
+            let known = KINDS.iter().find(|known| **known == kind);
+            let problem = Problem::new(status, known.unwrap_or(&KINDS[0]), detail);
+            (line, Problem { hint, ..problem })
+        });
+        Ok(all.collect())
+    }
 }
 
 /// How a publish is answered.

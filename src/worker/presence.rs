@@ -27,9 +27,9 @@ const PAGE_MAX: usize = 1_000;
 /// What all workers know together.
 #[derive(Debug)]
 pub(super) struct Present {
-    presence: Mutex<Presence>,
+    pub(super) presence: Mutex<Presence>,
     /// Somebody has ever come: the table is looked at.
-    used: AtomicBool,
+    pub(super) used: AtomicBool,
 }
 
 impl Default for Present {

@@ -42,6 +42,16 @@ pub(super) struct Publish {
 }
 
 impl Publish {
+    /// What became of the lines that were read.
+    pub(super) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// The lines before these were read by another process.
+    pub(super) fn go_on_after(&mut self, lines: Lines) {
+        self.lines = lines;
+    }
+
     pub(super) fn is_stream(&self) -> bool {
         self.kind == Kind::Lines
     }

@@ -1,7 +1,5 @@
 //! Streams whose tokens were revoked.
 
-use std::hash::BuildHasher;
-
 use super::Worker;
 use crate::auth::{Identity, Revoked};
 use crate::conn::State;
@@ -14,7 +12,7 @@ impl<D: Driver> Worker<D> {
     pub(super) fn remember_token(&mut self, slot: u32, identity: &Identity) {
         match identity.jti.as_deref() {
             Some(id) => {
-                let hash = self.token_ids.hasher().hash_one(id);
+                let hash = self.node.journal.hasher().hash(id);
                 self.token_ids.insert(slot, hash);
             }
             None => self.forget_token(slot),
@@ -33,7 +31,7 @@ impl<D: Driver> Worker<D> {
     pub(super) fn end_revoked(&mut self, revoked: &Revoked) {
         let ids: Vec<ConnId> = match revoked {
             Revoked::Token(id) => {
-                let hash = self.token_ids.hasher().hash_one(&**id);
+                let hash = self.node.journal.hasher().hash(id);
                 let slots = self.token_ids.iter().filter(|(_, known)| **known == hash);
                 slots.filter_map(|(slot, _)| self.conns.id_at(*slot)).collect()
             }

@@ -97,6 +97,16 @@ impl Spread {
 }
 
 impl Spreads {
+    /// Nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// All moments are now.
+    pub(super) fn hurry(&mut self) {
+        self.all.iter_mut().for_each(|spread| spread.length_ms = 0);
+    }
+
     /// When something is due, monotonic ms.
     pub(super) fn due_at_ms(&self) -> u64 {
         self.all.iter().map(Spread::due_ms).min().unwrap_or(u64::MAX)

@@ -201,7 +201,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Is told when the peer goes. A waiting poll must be: it sends nothing that could fail.
-    fn watch_peer(&mut self, id: ConnId, form: Form) {
+    pub(super) fn watch_peer(&mut self, id: ConnId, form: Form) {
         let watch = self.live.options.watch_hangup || form == Form::Poll;
         if let Some(conn) = self.conns.get_mut(id).filter(|_| watch)
             && conn.armed.insert(Operation::Hangup)

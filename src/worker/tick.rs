@@ -113,7 +113,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The moment this connection's state ends by itself, if that is known and near.
-    fn deadline_of(&self, id: ConnId) -> Option<u64> {
+    pub(super) fn deadline_of(&self, id: ConnId) -> Option<u64> {
         let conn = self.conns.get(id)?;
         let extra = conn.extra.as_ref();
         match conn.state {

@@ -26,6 +26,7 @@ impl<D: Driver> Worker<D> {
             self.inbox = inbox;
         }
         self.obey_all();
+        self.hold_on();
         self.retry_parked();
         self.append_late();
         self.read_journal();
@@ -35,6 +36,7 @@ impl<D: Driver> Worker<D> {
         self.flush();
         self.give_back();
         self.gauge();
+        self.tell_rest();
         self.sleep();
     }
 
@@ -117,6 +119,9 @@ impl<D: Driver> Worker<D> {
             return self.driver.enter(None);
         }
         let mut until_ms = self.next_tick_ms();
+        if self.holding {
+            until_ms = until_ms.min(self.now.mono_ms + 1);
+        }
         if !self.parked.is_empty() || !self.watches.is_empty() {
             until_ms = until_ms.min(self.now.mono_ms + PARKED_RETRY_MS);
         }

@@ -62,7 +62,7 @@ pub struct Due<T> {
 }
 
 /// An open window.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Window<T> {
     target: Box<str>,
     event: Box<str>,

@@ -1,9 +1,11 @@
 //! Signs of life.
 
+use serde::{Deserialize, Serialize};
+
 use crate::proto::iso::iso8601;
 
 /// Keeps proxies from closing a silent stream: what is sent when nothing else was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Heartbeat {
     /// A comment line of two bytes.
     #[default]
