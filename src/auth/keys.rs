@@ -78,6 +78,12 @@ impl Algorithm {
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
+    /// The secret of the process that this one goes on for.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_uring::net::TcpStream;
 
 use super::Desk;
 use super::act::act;
 use super::reload::{self, Reload};
-use super::watch::watch;
+use super::restart::{self, Predecessor};
+use super::watch::watch as report;
 use crate::admin;
 use crate::auth::{Identity, TokenError, jwt};
 use crate::driver::sys;
@@ -27,9 +29,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
-/// What the server is told by: SIGTERM and SIGINT end it, SIGHUP has it read its settings again.
+/// What the server is told by: SIGTERM and SIGINT end it, SIGHUP has it read its settings again,
+/// SIGUSR2 has a new process take over.
 pub(super) struct Signals {
     hangup: Signal,
+    restart: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -40,7 +44,8 @@ impl Signals {
     pub(super) fn install() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { hangup, terminate, interrupt: signal(SignalKind::interrupt())? })
+        let restart = signal(SignalKind::user_defined2())?;
+        Ok(Self { hangup, restart, terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 }
 
@@ -50,20 +55,33 @@ pub(super) async fn serve(
     signals: Signals,
     desk: Desk,
     reload: Reload,
+    predecessor: Arc<Predecessor>,
 ) {
     let desk = Rc::new(desk);
     let node = Arc::clone(&desk.node);
-    let Signals { hangup, mut terminate, mut interrupt } = signals;
+    let Signals { hangup, mut restart, mut terminate, mut interrupt } = signals;
     tokio_uring::spawn(reload::on_signal(hangup, reload));
+    let (pause, paused) = watch::channel(false);
     if let Some(listener) = listener {
-        tokio_uring::spawn(accept(Rc::clone(&desk), listener));
+        tokio_uring::spawn(accept(Rc::clone(&desk), listener, paused));
     }
     // Hardly anything to look after until then: this thread must not wake a core that delivers.
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = watch(&node) => {}
+        () = report(&node) => {}
+        heir = restart::on_signal(&mut restart, &predecessor, &desk, &pause) => {
+            // Whoever wanted to stop this process wanted the server to stop.
+            let told = tokio::time::timeout(Duration::from_millis(1), async {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            });
+            if told.await.is_ok() {
+                heir.stop();
+            }
+            return;
+        }
     }
+    predecessor.close_sockets();
     let streams: u64 = node.counters.iter().map(|core| core.streams.get()).sum();
     tracing::info!(streams, within_ms = node.live().options.drain_ms, "draining");
     desk.go(Phase::Draining);
@@ -82,15 +100,28 @@ pub(super) async fn serve(
     desk.go(Phase::Stopping);
 }
 
-async fn accept(desk: Rc<Desk>, listener: TcpListener) {
+/// Takes operators' connections, unless a new process is to take them.
+async fn accept(desk: Rc<Desk>, listener: TcpListener, mut paused: watch::Receiver<bool>) {
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let listener = tokio_uring::net::TcpListener::from_std(listener);
+    // Waits until somebody is there and takes him then: whoever stops waiting has taken nobody.
+    let taken = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let Ok(listener) = taken else { return };
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        if paused.wait_for(|paused| !paused).await.is_err() {
+            return;
+        }
+        let accepted = tokio::select! {
+            biased;
+            _ = paused.wait_for(|paused| *paused) => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => {
                 let desk = Rc::clone(&desk);
+                // The ring waits by itself, unless it is told to say EAGAIN.
+                let _ = stream.set_nonblocking(false);
                 tokio_uring::spawn(async move {
-                    let answer = answer(&desk, stream, loopback);
+                    let answer = answer(&desk, TcpStream::from_std(stream), loopback);
                     let _ = tokio::time::timeout(REQUEST_TIMEOUT, answer).await;
                 });
             }
@@ -159,6 +190,10 @@ fn respond(desk: &Desk, head: &Head<'_>, content: &[u8], loopback: bool) -> Vec<
         return problem(&refusal);
     }
     let (path, _) = split_target(head.target);
+    if head.method != Method::Get && head.method != Method::Head && node.handover.is_on() {
+        let detail = "a new process takes over: ask that one";
+        return problem(&Problem::new(503, "restarting", detail).retry_after(1));
+    }
     match act(desk, head.method, path, content) {
         Some(Ok(done)) => {
             let (mut out, body) = (Vec::new(), done.to_string());

@@ -2,28 +2,30 @@
 
 mod act;
 mod admin;
+mod begin;
 mod callback;
+mod crew;
 mod listen;
 mod log;
 mod options;
 mod reload;
+mod restart;
 mod watch;
 
 use std::fmt::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::auth::ConnectionNames;
 use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, Rules, keys};
 use crate::config::{Loaded, Settings, Sources};
-use crate::driver::{ControlBell, Doorbells, StartError, UringDriver, UringSettings, probe, sys};
-use crate::journal::{Journal, Reader};
-use crate::proto::sse::Epoch;
-use crate::worker::{Node, Order, Phase, Worker};
+use crate::driver::{ControlBell, Doorbells, StartError, probe, sys};
+use crate::worker::{Node, Order, Phase};
+use begin::Begun;
 use reload::Reload;
+use restart::{Heir, Origin, Predecessor};
 
 /// Exit codes (sysexits.h where it has one).
 pub mod exit {
@@ -58,6 +60,8 @@ enum Failure {
     Worker(#[from] StartError),
     #[error("no thread for a worker: {0}")]
     Thread(std::io::Error),
+    #[error("what the running server has cannot be taken over: {0}")]
+    Inherit(std::io::Error),
     #[error("SIGTERM and SIGINT cannot be taken over: {0}")]
     Signals(std::io::Error),
 }
@@ -100,53 +104,48 @@ fn random() -> Result<u64, Failure> {
 fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = settings.worker_count(cores);
     sys::avoid_huge_pages();
     let report = probe::probe()?;
     sys::raise_descriptor_limit();
-    let stall_max_ms = settings.stream.idle_timeout_ms;
-    let (addresses, listeners) = listen::bind_all(&settings.listen, workers, stall_max_ms)?;
-    let (admin_addresses, mut admin) =
-        listen::bind_all(&[settings.admin.address], 1, stall_max_ms)?;
-    let generated = keys::generate().map_err(|_| Failure::Random)?;
-    let live = options::live(settings, &generated, workers).map_err(Failure::Secret)?;
-    let (journal, readers) = Journal::new(
-        options::journal(settings),
-        Epoch::from_random(random()?),
-        1,
-        random()?,
-        workers,
-    );
-    let ready_token = match &settings.auth.publish_token {
-        None => demo_token(&live.keys, &live.rules, settings.auth.token_ttl),
-        Some(_) => Some("$AUTH_TOKEN".to_owned()),
+    let mut begun = match Heir::of_environment().map_err(Failure::Inherit)? {
+        None => Begun::fresh(settings, settings.worker_count(cores))?,
+        Some(heir) => Begun::inherited(settings, heir)?,
     };
-    let names = ConnectionNames::generate().ok_or(Failure::Random)?;
-    let node = Arc::new(Node::new(live, journal, names, workers, sys::unix_ms()));
+    let (workers, node) = (begun.inheritance.workers, Arc::clone(&begun.node));
     let doorbells = Arc::new(Doorbells::new(workers));
     // The cold half: one tokio-uring runtime on this, unpinned, thread.
     tokio_uring::start(async {
         let signals = admin::Signals::install().map_err(Failure::Signals)?;
-        let threads = start_workers(settings, &node, &doorbells, listeners, readers)?;
-        let admin_address = admin_addresses.first().copied();
-        let screen = Screen { settings, addresses: &addresses, admin: admin_address, workers };
-        print!("{}", screen.text(&report, ready_token.as_deref()));
-        log_start(loaded, &addresses, workers, &report);
+        let crew = begun.start(settings, &doorbells)?;
+        if !begun.is_heir() {
+            let live = node.live();
+            let ready_token = match &settings.auth.publish_token {
+                None => demo_token(&live.keys, &live.rules, settings.auth.token_ttl),
+                Some(_) => Some("$AUTH_TOKEN".to_owned()),
+            };
+            let admin = begun.inheritance.admin_address;
+            let screen = Screen { settings, addresses: begun.addresses(), admin, workers };
+            print!("{}", screen.text(&report, ready_token.as_deref()));
+        }
+        log_start(loaded, begun.addresses(), workers, &report);
         tokio_uring::spawn(callback::run(Arc::clone(&node), Arc::clone(&doorbells)));
         let desk = Desk { node: Arc::clone(&node), doorbells };
         let reload = Reload {
             sources,
             running: loaded.values.clone(),
-            generated,
+            generated: begun.generated(),
             workers,
             node: Arc::clone(&node),
             level,
         };
-        let listener = admin.pop().and_then(|mut one| one.pop());
-        admin::serve(listener, signals, desk, reload).await;
-        for thread in threads {
-            let _ = thread.join();
-        }
+        let predecessor = Arc::new(Predecessor {
+            origin: Origin::read().map_err(Failure::Inherit)?,
+            inheritance: begun.inheritance,
+            sockets: Mutex::new(Some(begun.sockets)),
+            crew,
+        });
+        admin::serve(begun.admin, signals, desk, reload, Arc::clone(&predecessor)).await;
+        predecessor.crew.join();
         Ok(())
     })
 }
@@ -168,7 +167,7 @@ fn log_start(loaded: &Loaded, addresses: &[SocketAddr], workers: usize, report: 
 }
 
 /// What operators work with: the node, and the bells of its workers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Desk {
     node: Arc<Node>,
     doorbells: Arc<Doorbells>,
@@ -196,55 +195,6 @@ impl Desk {
             }
         }
     }
-}
-
-fn start_workers(
-    settings: &Settings,
-    node: &Arc<Node>,
-    doorbells: &Arc<Doorbells>,
-    listeners: Vec<Vec<TcpListener>>,
-    readers: Vec<Reader>,
-) -> Result<Vec<thread::JoinHandle<()>>, Failure> {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let mut threads = Vec::new();
-    let (started, starts) = std::sync::mpsc::channel();
-    for ((index, listeners), reader) in listeners.into_iter().enumerate().zip(readers) {
-        let core = cores.get(index % cores.len().max(1)).copied();
-        let (node, doorbells, started) = (Arc::clone(node), Arc::clone(doorbells), started.clone());
-        let wanted = node.live().options.connections_max;
-        // Eight rings' tables a worker by default; more where the limit of connections asks for it.
-        let default_max = sys::descriptor_limit().saturating_mul(8);
-        let connections_max = if settings.limits.connections_max.is_some() {
-            wanted
-        } else {
-            wanted.min(default_max)
-        };
-        let thread = thread::Builder::new().name(format!("worker-{index}"));
-        let thread = thread.spawn(move || {
-            let pinned = core.is_none_or(core_affinity::set_for_current);
-            if !pinned {
-                tracing::warn!(worker = index, "not pinned: sched_setaffinity was refused");
-            }
-            let settings = UringSettings { connections_max, ..UringSettings::default() };
-            match UringDriver::new(&settings, listeners, index, Arc::clone(&doorbells)) {
-                Ok(driver) => {
-                    let _ = started.send(Ok(()));
-                    // The starter waits until all have said so.
-                    drop(started);
-                    Worker::new(Arc::clone(&node), index, driver, reader).run();
-                    doorbells.clear(index);
-                    node.worker_left();
-                }
-                Err(error) => drop(started.send(Err(error))),
-            }
-        });
-        threads.push(thread.map_err(Failure::Thread)?);
-    }
-    drop(started);
-    for result in starts {
-        result?;
-    }
-    Ok(threads)
 }
 
 /// A token that publishes everywhere, for the lines to paste.

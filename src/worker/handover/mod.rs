@@ -81,7 +81,9 @@ impl Handover {
         self.stage.load(Ordering::Acquire) == Stage::Frozen as u8
     }
 
-    fn is_on(&self) -> bool {
+    /// The node is being handed over.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
         self.stage.load(Ordering::Acquire) != Stage::Serving as u8
     }
 
