@@ -48,6 +48,17 @@ pub struct Snapshot {
     pub journal_depth: u64,
 }
 
+/// The process that serves.
+#[derive(Debug, Clone, Default)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// The one it has taken over from, by a hot restart.
+    pub predecessor: Option<u32>,
+    /// Why the last hot restart has failed, and when (wall clock, milliseconds).
+    pub restart_failed: Option<(u64, String)>,
+}
+
 /// Streams of users and tenants, the most first, at most [`NAMED_MAX`] each.
 #[derive(Debug, Clone, Default)]
 pub struct Details {
@@ -55,6 +66,8 @@ pub struct Details {
     pub users: Vec<(Arc<str>, u32)>,
     /// By tenant.
     pub tenants: Vec<(Arc<str>, u32)>,
+    /// Who serves.
+    pub process: Process,
 }
 
 /// How a page is asked for.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Details, Snapshot};
+use super::{Details, Process, Snapshot};
+use crate::proto::iso8601;
 
 /// Memory of the process, bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub(super) fn stats(snapshot: &Snapshot) -> Value {
     let named = |all: &[_], of: usize| all.len() < of;
     let truncated = snapshot.details.is_some()
         && (named(&details.users, snapshot.users) || named(&details.tenants, snapshot.tenants));
-    json!({
+    let mut stats = json!({
         "activeChannels": snapshot.channels,
         "connectedClients": total.streams,
         "publishedMessages": total.publishes,
@@ -89,6 +90,20 @@ pub(super) fn stats(snapshot: &Snapshot) -> Value {
         "journalDepth": snapshot.journal_depth,
         "memoryUsage": snapshot.memory.json(snapshot.history_bytes),
         "uptime": seconds(snapshot.uptime_ms),
+    });
+    if let Some(Details { process, .. }) = &snapshot.details {
+        stats["process"] = self::process(process);
+    }
+    stats
+}
+
+fn process(process: &Process) -> Value {
+    let failed = process.restart_failed.as_ref();
+    json!({
+        "pid": process.pid,
+        "version": env!("CARGO_PKG_VERSION"),
+        "predecessor": process.predecessor,
+        "restartFailed": failed.map(|(at_ms, why)| json!({ "at": iso8601(*at_ms), "why": why })),
     })
 }
 

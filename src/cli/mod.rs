@@ -4,6 +4,8 @@ mod bench;
 mod check;
 mod client;
 mod config;
+mod operator;
+mod restart;
 mod token;
 mod top;
 
@@ -42,6 +44,8 @@ enum Command {
     Publish(client::PublishArgs),
     /// Print the events of channels.
     Subscribe(client::SubscribeArgs),
+    /// Have a new process take over from a running server, with all its connections.
+    Restart(restart::RestartArgs),
     /// Watch the cores of a running server.
     Top(top::TopArgs),
     /// Measure a server under load: open streams, publish, check every stream.
@@ -98,6 +102,7 @@ pub fn run() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Publish(args)) => client::publish(&args),
         Some(Command::Subscribe(args)) => client::subscribe(&args),
+        Some(Command::Restart(args)) => restart::run(&args),
         Some(Command::Top(args)) => top::run(&args),
         Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Completions { shell }) => {

@@ -104,7 +104,8 @@ pub(super) async fn serve(
 async fn accept(desk: Rc<Desk>, listener: TcpListener, mut paused: watch::Receiver<bool>) {
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     // Waits until somebody is there and takes him then: whoever stops waiting has taken nobody.
-    let taken = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let taken =
+        listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
     let Ok(listener) = taken else { return };
     loop {
         if paused.wait_for(|paused| !paused).await.is_err() {

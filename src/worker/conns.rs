@@ -77,7 +77,7 @@ pub(super) struct Request {
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     /// What a full send buffer kept back.
-    pub(super) half: Option<Half>,
+    half: Option<Half>,
     /// Only these event names.
     pub(super) events: Option<Box<[Box<str>]>>,
     /// Whose stream it is (nobody's: empty), where it receives channels of other users.

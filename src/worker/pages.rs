@@ -6,7 +6,7 @@ use super::aliases::Access;
 use super::publish::token_missing;
 use super::route::{Asked, Next};
 use super::{Phase, Worker};
-use crate::admin::{self, Details, Format, Memory, NAMED_MAX, Page, Snapshot};
+use crate::admin::{self, Details, Format, Memory, NAMED_MAX, Page, Process, Snapshot};
 use crate::driver::{ConnId, Driver, sys};
 use crate::obs::{Counters, Measures};
 use crate::proto::channel::{TENANT, USER};
@@ -112,6 +112,11 @@ impl super::Node {
         let details = details.then(|| Details {
             users: self.most_present(USER, NAMED_MAX),
             tenants: self.most_present(TENANT, NAMED_MAX),
+            process: Process {
+                pid: std::process::id(),
+                predecessor: self.handover.predecessor(),
+                restart_failed: self.handover.failed(),
+            },
         });
         Snapshot {
             unix_ms,

@@ -13,7 +13,7 @@ use crate::support::sse::{Event, Parser};
 use crate::support::wait_until;
 
 /// A stream that takes gzip, read through the decoder of another crate.
-struct GzipStream {
+pub(crate) struct GzipStream {
     inflate: flate2::write::GzDecoder<Vec<u8>>,
     socket: TcpStream,
     parser: Parser,
@@ -24,7 +24,7 @@ struct GzipStream {
 }
 
 impl GzipStream {
-    fn open(rig: &Rig, path: &str, accepts: &str) -> Self {
+    pub(crate) fn open(rig: &Rig, path: &str, accepts: &str) -> Self {
         let mut socket = TcpStream::connect(rig.address()).expect("a connection");
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
         let headers = [("Accept-Encoding", accepts)];
@@ -49,12 +49,12 @@ impl GzipStream {
         }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
     /// Reads until so many events have come.
-    fn read(&mut self, count: usize) -> &[Event] {
+    pub(crate) fn read(&mut self, count: usize) -> &[Event] {
         self.socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let mut buffer = [0; 64 * 1024];
         wait_until(SOON, Duration::ZERO, || {

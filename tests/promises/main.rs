@@ -22,6 +22,7 @@ mod operate;
 mod origins;
 mod presence;
 mod publish;
+mod restart;
 mod resume;
 mod rig;
 mod slow;

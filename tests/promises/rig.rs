@@ -31,9 +31,7 @@ impl Rig {
     pub(crate) fn start_with(env: &[(&str, &str)]) -> Self {
         let mut all = vec![("AUTH_TOKEN", TOKEN)];
         all.extend_from_slice(env);
-        let server = Server::start(&["--workers", "2"], &all);
-        let publisher = Publisher::new(server.listen, TOKEN);
-        Self { server, publisher }
+        Self::of(Server::start(&["--workers", "2"], &all))
     }
 
     /// With this configuration file and environment.
@@ -43,7 +41,11 @@ impl Rig {
         let mut all = vec![("AUTH_TOKEN", TOKEN)];
         all.extend_from_slice(env);
         let args = ["--workers", "2", "--config", "ringcast.toml"];
-        let server = Server::start_in(folder, &args, &all);
+        Self::of(Server::start_in(folder, &args, &all))
+    }
+
+    /// With this server.
+    pub(crate) fn of(server: Server) -> Self {
         let publisher = Publisher::new(server.listen, TOKEN);
         Self { server, publisher }
     }

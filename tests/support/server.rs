@@ -29,6 +29,8 @@ const EXIT_ADDRESS_IN_USE: i32 = 75;
 pub(crate) struct Server {
     child: Child,
     folder: PathBuf,
+    /// Processes that have taken over from the first one, by its own words.
+    followers: Vec<u32>,
     output: Arc<Mutex<Vec<u8>>>,
     /// Where it listens for clients.
     pub(crate) listen: SocketAddr,
@@ -45,9 +47,20 @@ impl Server {
 
     /// The same in a folder that the caller has prepared, for instance with a `.env`.
     pub(crate) fn start_in(folder: PathBuf, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_binary(Path::new(BINARY), folder, args, env)
+    }
+
+    /// The same with a copy of the binary.
+    pub(crate) fn start_binary(
+        binary: &Path,
+        folder: PathBuf,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         // A port can be taken between the moment it was found free and the start.
         for _ in 0..5 {
-            let mut server = Self::spawn(&folder, free_address(), free_address(), args, env);
+            let addresses = [free_address(), free_address()];
+            let mut server = Self::spawn_binary(binary, &folder, addresses, args, env);
             match server.wait_ready() {
                 Ok(()) => return server,
                 Err(Some(status)) if status.code() == Some(EXIT_ADDRESS_IN_USE) => {
@@ -68,7 +81,17 @@ impl Server {
         args: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
-        let mut child = command(folder, env)
+        Self::spawn_binary(Path::new(BINARY), folder, [listen, admin], args, env)
+    }
+
+    fn spawn_binary(
+        binary: &Path,
+        folder: &Path,
+        [listen, admin]: [SocketAddr; 2],
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
+        let mut child = command_of(binary, folder, env)
             .args(args)
             .args(["--listen", &listen.to_string(), "--admin", &admin.to_string()])
             .stdout(Stdio::piped())
@@ -78,7 +101,8 @@ impl Server {
         let output = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().expect("piped"), &output);
         collect(child.stderr.take().expect("piped"), &output);
-        Self { child, folder: folder.to_path_buf(), output, listen, admin }
+        let (folder, followers) = (folder.to_path_buf(), Vec::new());
+        Self { child, folder, followers, output, listen, admin }
     }
 
     /// Polls `/readyz`. On failure the exit status, if the process has left.
@@ -119,13 +143,28 @@ impl Server {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        *self.followers.last().unwrap_or(&self.child.id())
+    }
+
+    /// The process that says that it has taken over from the one known so far; `None` when none
+    /// does within `limit`.
+    pub(crate) fn follow(&mut self, limit: Duration) -> Option<u32> {
+        let (known, mut found) = (self.pid(), None);
+        wait_until(limit, Duration::from_millis(10), || {
+            let stats = http::get(self.admin, "/stats").ok().map(|answer| answer.json());
+            let process = stats.as_ref().map(|stats| &stats["process"]);
+            let process = process.filter(|process| process["predecessor"] == known);
+            found = process.and_then(|process| u32::try_from(process["pid"].as_u64()?).ok());
+            found.is_some()
+        });
+        self.followers.extend(found);
+        found
     }
 
     /// Sends a signal by name, for instance `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
+            .args(["-s", name, &self.pid().to_string()])
             .status()
             .expect("kill(1) runs");
         assert!(status.success(), "kill -s {name}");
@@ -144,6 +183,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // It may have been followed just before a test has failed.
+        if thread::panicking() && matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.follow(Duration::from_millis(500));
+        }
+        for follower in &self.followers {
+            let _ = Command::new("kill").args(["-s", "KILL", &follower.to_string()]).status();
+        }
         // Both fail only when it has already left.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -156,7 +202,15 @@ impl Drop for Server {
 
 /// The binary with nothing in its environment but the search path and `env`.
 pub(crate) fn command<K: AsRef<OsStr>, V: AsRef<OsStr>>(folder: &Path, env: &[(K, V)]) -> Command {
-    let mut command = Command::new(BINARY);
+    command_of(Path::new(BINARY), folder, env)
+}
+
+fn command_of<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+    binary: &Path,
+    folder: &Path,
+    env: &[(K, V)],
+) -> Command {
+    let mut command = Command::new(binary);
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME", "LANG"] {
         if let Some(value) = std::env::var_os(name) {

@@ -10,23 +10,18 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::operator::{Operator, OperatorArgs};
 use crate::control::exit;
 use sample::{Core, Order, Sample, View, sort, view};
 
-/// Answers must come within this time.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Bounds of the time between two looks.
 const PACE_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 
 /// Arguments of `top`.
 #[derive(Debug, clap::Args)]
 pub(super) struct TopArgs {
-    /// Operators' address of the server.
-    #[arg(long, env = "RINGCAST_ADMIN_URL", default_value = "http://127.0.0.1:8081")]
-    admin: String,
-    /// An admin's token, where the address asks for one.
-    #[arg(long, env = "RINGCAST_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    operator: OperatorArgs,
     /// Milliseconds between two looks.
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     every: u64,
@@ -40,7 +35,7 @@ pub(super) struct TopArgs {
 
 /// Where the numbers come from.
 struct Server<'a> {
-    agent: ureq::Agent,
+    operator: Operator<'a>,
     args: &'a TopArgs,
     begun: Instant,
 }
@@ -51,27 +46,9 @@ struct Cores {
 }
 
 impl Server<'_> {
-    fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {
-        let url = format!("{}{path}", self.args.admin.trim_end_matches('/'));
-        let mut request = self.agent.get(&url);
-        if let Some(token) = &self.args.token {
-            request = request.header("Authorization", &format!("Bearer {token}"));
-        }
-        let mut answer = request.call().map_err(|error| format!("{url}: {error}"))?;
-        match answer.status().as_u16() {
-            200 => {
-                let text = answer.body_mut().read_to_string();
-                let text = text.map_err(|error| format!("{url}: {error}"))?;
-                serde_json::from_str(&text).map_err(|error| format!("{url}: {error}"))
-            }
-            401 | 403 => Err(format!("{url}: an admin's token is needed: --token")),
-            status => Err(format!("{url}: {status}; is this an operators' address?")),
-        }
-    }
-
     fn look(&self) -> Result<Sample, String> {
-        let Cores { cores } = self.read("/stats/cores")?;
-        let stats: Value = self.read("/stats")?;
+        let Cores { cores } = self.operator.read("/stats/cores")?;
+        let stats: Value = self.operator.read("/stats")?;
         let at_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Sample { at_ms, cores, stats })
     }
@@ -79,11 +56,8 @@ impl Server<'_> {
 
 /// `ringcast top`.
 pub(super) fn run(args: &TopArgs) -> ExitCode {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(ANSWER_WITHIN))
-        .build();
-    let server = Server { agent: agent.into(), args, begun: Instant::now() };
+    let operator = Operator::new(&args.operator);
+    let server = Server { operator, args, begun: Instant::now() };
     // A server that is not there is told before the screen is taken.
     let result = match server.look() {
         Ok(first) if args.once => once(&server, &first),

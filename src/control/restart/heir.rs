@@ -102,9 +102,8 @@ fn check_addresses(key: &str, had: &[SocketAddr], set: &[SocketAddr]) -> io::Res
     if had == set {
         return Ok(());
     }
-    let list = |all: &[SocketAddr]| {
-        all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-    };
+    let list =
+        |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let (had, set) = (list(had), list(set));
     Err(io::Error::other(format!(
         "{key} is {set} now and was {had}: another address needs a cold restart"

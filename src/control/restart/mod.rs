@@ -111,7 +111,10 @@ impl Origin {
         } else {
             let path = std::env::var_os("PATH").unwrap_or_default();
             let found = std::env::split_paths(&path).map(|folder| folder.join(&called));
-            found.into_iter().find(|found| found.is_file()).map_or_else(std::env::current_exe, Ok)?
+            found
+                .into_iter()
+                .find(|found| found.is_file())
+                .map_or_else(std::env::current_exe, Ok)?
         };
         Ok(Self { program, arguments: arguments.collect() })
     }
@@ -157,24 +160,34 @@ pub(super) async fn on_signal(
             std::future::pending::<()>().await;
         }
         tracing::info!("a new process is to take over");
-        let (predecessor, desk, pause) = (Arc::clone(predecessor), desk.clone(), pause.clone());
+        let (predecessor, own_desk) = (Arc::clone(predecessor), desk.clone());
+        let pause = pause.clone();
         // It waits for others most of the time, and must not hold up this thread.
         let handed = tokio::task::spawn_blocking(move || {
-            predecessor.hand_over(&desk, |paused| {
+            predecessor.hand_over(&own_desk, |paused| {
                 pause.send_replace(paused);
             })
         });
         match handed.await {
             Ok(Ok(handed)) => {
                 let HandedOver { pid, streams, paused, took } = handed;
-                let (paused_ms, took_ms) = (paused.as_millis() as u64, took.as_millis() as u64);
+                let (paused_ms, took_ms) = (millis(paused), millis(took));
                 tracing::info!(pid, streams, paused_ms, took_ms, "handed over");
                 return handed;
             }
-            Ok(Err(trouble)) => tracing::error!("not handed over, this process goes on: {trouble}"),
-            Err(error) => tracing::error!("not handed over, this process goes on: {error}"),
+            Ok(Err(trouble)) => tell_failure(desk, &trouble.to_string()),
+            Err(error) => tell_failure(desk, &error.to_string()),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn tell_failure(desk: &Desk, why: &str) {
+    tracing::error!("not handed over, this process goes on: {why}");
+    desk.node.handover.note_failure(sys::unix_ms(), why.to_owned());
 }
 
 impl Predecessor {

@@ -114,9 +114,7 @@ impl Link {
         let bytes = postcard::to_stdvec(what).map_err(io::Error::other)?;
         let mut space = vec![MaybeUninit::uninit(); SPACE_BYTES];
         let mut beside = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty()
-            && !beside.push(SendAncillaryMessage::ScmRights(descriptors))
-        {
+        if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(io::Error::other("too many descriptors for one packet"));
         }
         let sent = sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut beside, SendFlags::NOSIGNAL)?;

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use smallvec::SmallVec;
 
 pub use channel::{Purpose, Range, Span};
-pub(super) use snapshot::StoreRecord;
 use shard::{Shard, ShardBounds};
+pub(super) use snapshot::StoreRecord;
 
 use super::event::{ChannelKey, Event, KeyHasher};
 use super::namespace::{Namespaces, Overflow};

@@ -42,10 +42,7 @@ struct ShardRecord {
 
 impl Store {
     /// Writes all down; `events` gets every event of a history.
-    pub(in crate::journal) fn record(
-        &self,
-        events: &mut BTreeMap<u64, Arc<Event>>,
-    ) -> StoreRecord {
+    pub(in crate::journal) fn record(&self, events: &mut BTreeMap<u64, Arc<Event>>) -> StoreRecord {
         let mut record = StoreRecord::default();
         for shard in 0..SHARDS {
             let shard = self.lock(shard);

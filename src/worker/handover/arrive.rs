@@ -160,16 +160,15 @@ fn restore_conn(record: ConnRecord, sock: Sock, events: &[Arc<Event>]) -> Conn {
 }
 
 fn restore_extra(record: ExtraRecord) -> Extra {
-    Extra {
-        half: None,
-        events: record.events,
-        user: record.user,
-        join: record.join,
-        control_off: record.control_off,
-        control_on: record.control_on,
-        expiry_told: record.expiry_told,
-        poll_until_ms: record.poll_until_ms,
-    }
+    let mut extra = Extra::default();
+    extra.events = record.events;
+    extra.user = record.user;
+    extra.join = record.join;
+    extra.control_off = record.control_off;
+    extra.control_on = record.control_on;
+    extra.expiry_told = record.expiry_told;
+    extra.poll_until_ms = record.poll_until_ms;
+    extra
 }
 
 fn restore_request(record: RequestRecord) -> Request {

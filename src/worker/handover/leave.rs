@@ -57,8 +57,7 @@ impl<D: Driver> Worker<D> {
     fn record_conn(&self, id: ConnId, conn: &Conn, halves: &mut Halves) -> ConnRecord {
         let is_stream = conn.state == State::Streaming || conn.linked && conn.form == Form::Poll;
         // At rest a live stream has got all there is, its position notwithstanding.
-        let position =
-            if is_stream && !conn.behind { self.last_seq } else { conn.position };
+        let position = if is_stream && !conn.behind { self.last_seq } else { conn.position };
         let links = conn.linked.then(|| {
             let topics = self.hub.topics_of(id.slot).filter_map(|topic| self.hub.topic(topic));
             topics

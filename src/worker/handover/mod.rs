@@ -10,7 +10,8 @@ mod leave;
 mod node;
 mod record;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub use node::{NodeRecord, hash_witness};
 pub(super) use record::HalfRead;
@@ -39,6 +40,10 @@ pub struct Handover {
     at_rest: Box<[AtomicBool]>,
     /// What waits for something else than the kernel is not waited for beyond, monotonic ms.
     force_at_ms: AtomicU64,
+    /// The process this one has taken over from; 0: none.
+    predecessor: AtomicU32,
+    /// Why the last one was called off, and when (wall clock, ms).
+    failed: Mutex<Option<(u64, String)>>,
 }
 
 impl Handover {
@@ -47,7 +52,26 @@ impl Handover {
             stage: AtomicU8::new(Stage::Serving as u8),
             at_rest: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             force_at_ms: AtomicU64::new(0),
+            predecessor: AtomicU32::new(0),
+            failed: Mutex::default(),
         }
+    }
+
+    /// The process this one has taken over from.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<u32> {
+        Some(self.predecessor.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    }
+
+    /// Why the last hand-over has failed, and when (wall clock, ms).
+    #[must_use]
+    pub fn failed(&self) -> Option<(u64, String)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It has failed, for this reason, at this time (wall clock, ms).
+    pub fn note_failure(&self, unix_ms: u64, why: String) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((unix_ms, why));
     }
 
     /// Has the workers come to rest; ring them. Publishes that wait for room or for being written,
@@ -136,11 +160,8 @@ impl<D: Driver> Worker<D> {
     /// Answers a request that waits for something that may take long.
     fn give_up_on(&mut self, id: ConnId) {
         match self.conns.get(id).map(|conn| conn.state) {
-            Some(State::Parked) => {
-                if !self.give_up_waiting(id) {
-                    self.time_out_parked(id);
-                }
-            }
+            Some(State::Parked) if self.give_up_waiting(id) => {}
+            Some(State::Parked) => self.time_out_parked(id),
             // It does not read its last answer: there is no telling it about this one.
             Some(State::Answering) if self.request_of(id).is_some_and(|r| r.waits()) => {
                 self.abort(id);

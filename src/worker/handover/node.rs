@@ -1,7 +1,7 @@
 //! Writing down what all workers share.
 
-use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::worker::{Live, Node};
 /// connected and what the callback has said is not: both begin anew.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NodeRecord {
+    process: u32,
     journal: JournalRecord,
     names: [u8; 32],
     disabled: bool,
@@ -43,6 +44,7 @@ impl Node {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner).clone();
         let presence = self.present.presence.lock().unwrap_or_else(PoisonError::into_inner);
         NodeRecord {
+            process: std::process::id(),
             journal: self.journal.record(),
             names: self.names.secret(),
             disabled: self.is_disabled(),
@@ -71,6 +73,7 @@ impl Node {
         let (journal, readers) = Journal::restore(record.journal, journal, workers)?;
         let names = ConnectionNames::of(record.names);
         let mut node = Self::new(live, journal, names, workers, started_unix_ms);
+        node.handover.predecessor.store(record.process, Ordering::Relaxed);
         node.set_disabled(record.disabled);
         *node.revocations.get_mut().unwrap_or_else(PoisonError::into_inner) = record.revocations;
         node.revocation.store(record.revoked, Ordering::Release);
