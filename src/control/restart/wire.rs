@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -112,12 +113,16 @@ impl Link {
     /// At most [`DESCRIPTORS_MAX`] descriptors; the other end gets copies.
     pub(super) fn say_with(&self, what: &Said, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = postcard::to_stdvec(what).map_err(io::Error::other)?;
-        let mut space = vec![MaybeUninit::uninit(); SPACE_BYTES];
-        let mut beside = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
-            return Err(io::Error::other("too many descriptors for one packet"));
-        }
-        let sent = sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut beside, SendFlags::NOSIGNAL)?;
+        // A signal, or work of a ring, may come between.
+        let sent = retry_on_intr(|| {
+            let mut space = vec![MaybeUninit::uninit(); SPACE_BYTES];
+            let mut beside = SendAncillaryBuffer::new(&mut space);
+            if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors))
+            {
+                return Err(Errno::TOOBIG);
+            }
+            sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut beside, SendFlags::NOSIGNAL)
+        })?;
         if sent < bytes.len() {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -129,8 +134,10 @@ impl Link {
         let mut bytes = vec![0; PACKET_BYTES];
         let mut space = vec![MaybeUninit::uninit(); SPACE_BYTES];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let got = recvmsg(&self.0, &mut parts, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+        let got = retry_on_intr(|| {
+            let mut parts = [IoSliceMut::new(&mut bytes)];
+            recvmsg(&self.0, &mut parts, &mut beside, RecvFlags::CMSG_CLOEXEC)
+        })?;
         if got.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
