@@ -84,6 +84,7 @@ pub(super) async fn serve(
     predecessor.close_sockets();
     let streams: u64 = node.counters.iter().map(|core| core.streams.get()).sum();
     tracing::info!(streams, within_ms = node.live().options.drain_ms, "draining");
+    super::tell_supervisor(&[sd_notify::NotifyState::Stopping]);
     desk.go(Phase::Draining);
     let drained = async {
         // The workers end by themselves.

@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use sd_notify::NotifyState;
+
 use crate::auth::sign::{TokenRequest, sign};
 use crate::auth::{Algorithm, Keys, Rules, keys};
 use crate::config::{Loaded, Settings, Sources};
@@ -128,6 +130,7 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
             print!("{}", screen.text(&report, ready_token.as_deref()));
         }
         log_start(loaded, begun.addresses(), workers, &report);
+        tell_supervisor(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
         tokio_uring::spawn(callback::run(Arc::clone(&node), Arc::clone(&doorbells)));
         let desk = Desk { node: Arc::clone(&node), doorbells };
         let reload = Reload {
@@ -148,6 +151,13 @@ fn run(loaded: &Loaded, sources: Sources, level: log::Verbosity) -> Result<(), F
         predecessor.crew.join();
         Ok(())
     })
+}
+
+/// Tells systemd, or whoever has set NOTIFY_SOCKET (sd_notify(3)).
+fn tell_supervisor(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!("NOTIFY_SOCKET cannot be told: {error}");
+    }
 }
 
 /// What the screen shows, for those who read logs.
